@@ -1,0 +1,66 @@
+# Every target works as root and as an ordinary user, from any path, twice in a row.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PYTEST_ARGS ?=
+
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+# `make test DATABASE_URL=postgresql://...` runs the suite on another Postgres.
+export MATCHRATE_TEST_DATABASE_URL = $(DATABASE_URL)
+
+.PHONY: help install demo test check lint types floors pytest browser lock images clean
+
+help: ## list the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+install: $(STAMP) ## make .venv and install everything into it
+
+$(STAMP): pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Matchrate needs Python 3.11 or later; name one with: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
+	  || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq python3-venv; } \
+	  || { echo "This Python lacks the venv module; on Debian or Ubuntu: sudo apt-get install python3-venv"; exit 1; }
+	@[ -x $(BIN)/python ] && $(BIN)/python -m pip --version >/dev/null 2>&1 || { rm -rf $(VENV); $(PYTHON) -m venv $(VENV); }
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $(STAMP)
+
+demo: $(STAMP) ## install all, run the demo study and keep serving it (ONCE=1: do all that, then stop)
+	@exec $(BIN)/python -m study_app demo $(if $(ONCE),--once,)
+
+test: $(STAMP) browser ## install all and run every check and test
+	@$(MAKE) --no-print-directory check
+
+check: lint types floors pytest ## ruff, mypy, import-linter and pytest in the installed .venv
+
+lint: $(STAMP)
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+
+types: $(STAMP)
+	$(BIN)/python -m mypy
+
+floors: $(STAMP)
+	$(BIN)/lint-imports
+
+pytest: $(STAMP)
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+browser: $(STAMP) ## find Debian's chromium, else install one
+	$(BIN)/python tests/browser/chromium.py
+
+lock: $(STAMP) ## pin again what the tests run with (uv from the registry pip is set up for)
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/python -m uv pip compile --quiet --upgrade --universal --python-version 3.11 --extra test --generate-hashes \
+	  --no-header --no-annotate --no-emit-index-url pyproject.toml -o requirements.lock
+
+images: $(STAMP) browser ## make the README's pictures again from the demo study
+	$(BIN)/python docs/make_images.py
+
+clean: ## remove .venv and caches, and keep every study
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .test-artifacts

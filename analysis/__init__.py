@@ -1,0 +1,1 @@
+"""Ground floor: tables of judgments and stimuli in, scores, BD-rates and a report out."""

@@ -1,0 +1,1 @@
+"""Ground floor: pictures in, matched-rate stimuli out."""
