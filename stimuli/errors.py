@@ -2,6 +2,87 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 
 class StimuliError(Exception):
     """Root of every error that `stimuli` raises on purpose; its text is one line for a person."""
+
+
+class StudyFileError(StimuliError):
+    """A study.toml, or a picture it names, that cannot be used.
+
+    `problems` has one line for each thing to repair; the text of the error is all of them, a line each.
+    """
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(problems))
+
+
+class PictureError(StimuliError):
+    """A picture file that cannot serve as a source or reconstruction."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"{path}: {reason}")
+
+
+class CodecSettingsError(StimuliError):
+    """A setting that a codec family does not take, or not with this value."""
+
+    def __init__(self, key: str, reason: str) -> None:
+        self.key = key
+        self.reason = reason
+        super().__init__(f"{key} {reason}")
+
+
+class CodecNotInstalledError(StimuliError):
+    """A codec whose library or program is absent from this machine."""
+
+    def __init__(self, family: str, remedy: str) -> None:
+        self.family = family
+        self.remedy = remedy
+        super().__init__(f"codec family {family!r} is not installed; {remedy}")
+
+
+class CodecError(StimuliError):
+    """A codec that failed on a picture or a bitstream, or returned something that is neither."""
+
+    def __init__(self, codec: str, reason: str, *, source: str | None = None) -> None:
+        self.codec = codec
+        self.reason = reason
+        self.source = source
+        where = f"codec {codec!r}" + (f" on source {source!r}" if source is not None else "")
+        super().__init__(f"{where}: {reason}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Errors cross from worker processes, and keyword arguments are lost in the default pickle.
+        return _codec_error, (self.codec, self.reason, self.source)
+
+
+def _codec_error(codec: str, reason: str, source: str | None) -> CodecError:
+    return CodecError(codec, reason, source=source)
+
+
+class ManifestError(StimuliError):
+    """A manifest that is absent, malformed or contradicts itself."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"{path}: {reason}")
+
+
+class EncodingError(StimuliError):
+    """An encoding run that could not go on; what was finished is kept and the next run resumes."""
+
+
+class TemplateError(StimuliError):
+    """A folder in which a new study cannot be written."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"{path}: {reason}")

@@ -1,0 +1,233 @@
+"""The manifest: every stimulus of a study with its rate, hashes, settings and seed.
+
+The hidden original is not listed as a stimulus: whoever loads a manifest makes the condition
+`reference` from `sources` when `study.pairing.include_reference` says so.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from stimuli.errors import ManifestError
+from stimuli.records import RecordError, record_from_json, record_to_json
+from stimuli.study import STATUSES, Condition, Crop, Pairing, Stimulus
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class StudyRecord:
+    """What the manifest keeps of study.toml."""
+
+    name: str
+    title: str
+    question: str
+    instructions: str
+    session_length: int
+    seed: int
+    tolerance: float
+    allow_mismatch: bool
+    pairing: Pairing
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRecord:
+    """A source as it was read: sizes in pixels, and the hashes of its file and of its two PNGs.
+
+    `path` is relative to the study folder, with `/` between its parts. `crop` is the part that is shown,
+    or None for the whole picture, and then `shown_sha256` equals `picture_sha256`.
+    """
+
+    name: str
+    dataset: str | None
+    path: str
+    file_sha256: str
+    width: int
+    height: int
+    crop: Crop | None
+    shown_width: int
+    shown_height: int
+    picture_sha256: str
+    shown_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class CodecRecord:
+    """A codec as it was run, with every setting that was in force."""
+
+    name: str
+    family: str
+    version: str
+    settings: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The figures of a matched study; `str()` gives them as lines for a terminal."""
+
+    stimuli: int
+    given: int
+    encodes: int
+    reachable: int
+    within_tolerance: int
+    within_two_percent: int
+    largest_residual: float
+    unreachable: int
+    missing: int
+    left_out_cells: int
+    tolerance: float
+
+    @property
+    def searched(self) -> int:
+        """Stimuli whose rate was searched for."""
+        return self.stimuli - self.given
+
+    @property
+    def encodes_per_stimulus(self) -> float:
+        """Mean number of encodes a searched stimulus took; 0 when none was searched."""
+        return self.encodes / self.searched if self.searched else 0.0
+
+    @property
+    def share_within_tolerance(self) -> float:
+        """Share of the reachable stimuli within the tolerance; 1 when none was searched."""
+        return self.within_tolerance / self.reachable if self.reachable else 1.0
+
+    def __str__(self) -> str:
+        lines = [f"{self.stimuli} stimuli"]
+        if self.given:
+            lines[0] += f", {self.given} of them given reconstructions"
+        if self.searched:
+            lines.append(
+                f"{self.within_tolerance} of {self.reachable} reachable stimuli "
+                f"({100 * self.share_within_tolerance:.1f} %) within {100 * self.tolerance:g} % of their target, "
+                f"{self.within_two_percent} within 2 %, largest residual {100 * self.largest_residual:.2f} %"
+            )
+            lines.append(
+                f"{self.encodes} encodes, {self.encodes_per_stimulus:.2f} a stimulus on average; "
+                f"{self.unreachable} targets outside a codec's range"
+            )
+        if self.missing:
+            lines.append(f"{self.missing} stimuli are missing from the given reconstructions")
+        if self.left_out_cells:
+            lines.append(f"{self.left_out_cells} source and rate points are left out for all codecs")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """Everything that a study shows; docs/architecture.md describes the file."""
+
+    format: int
+    matchrate: str
+    study: StudyRecord
+    sources: tuple[SourceRecord, ...]
+    codecs: tuple[CodecRecord, ...]
+    conditions: tuple[Condition, ...]
+    stimuli: tuple[Stimulus, ...]
+
+    def summary(self) -> Summary:
+        """The figures to print after encoding; `largest_residual` is over the reachable stimuli."""
+        searched = [stimulus for stimulus in self.stimuli if stimulus.status != "given"]
+        reachable = [stimulus for stimulus in searched if stimulus.reachable]
+        residuals = [abs(stimulus.residual) for stimulus in reachable]
+        return Summary(
+            stimuli=len(self.stimuli),
+            given=len(self.stimuli) - len(searched),
+            encodes=sum(stimulus.encodes for stimulus in searched),
+            reachable=len(reachable),
+            within_tolerance=sum(residual <= self.study.tolerance for residual in residuals),
+            within_two_percent=sum(residual <= 0.02 for residual in residuals),
+            largest_residual=max(residuals, default=0.0),
+            unreachable=len(searched) - len(reachable),
+            missing=len(self.sources) * len(self.conditions) - len(self.stimuli),
+            left_out_cells=len({(s.source, s.target_bpp) for s in self.stimuli if not s.included}),
+            tolerance=self.study.tolerance,
+        )
+
+    def mismatched(self) -> tuple[Stimulus, ...]:
+        """The stimuli whose rate misses its target by more than the tolerance, in manifest order."""
+        return tuple(s for s in self.stimuli if s.status not in ("matched", "given"))
+
+
+def manifest_path(folder: Path) -> Path:
+    """Where the manifest of a study folder lies."""
+    return folder / "stimuli" / "manifest.json"
+
+
+def picture_path(folder: Path, sha256: str) -> Path:
+    """The PNG with this hash in a study folder."""
+    return folder / "stimuli" / "pictures" / f"{sha256}.png"
+
+
+def bitstream_path(folder: Path, name: str) -> Path:
+    """The bitstream with this file name in a study folder."""
+    return folder / "stimuli" / "bitstreams" / name
+
+
+def manifest_to_text(manifest: Manifest) -> str:
+    """The manifest as the file holds it: keys sorted, two spaces of indent."""
+    return json.dumps(record_to_json(manifest), sort_keys=True, indent=2, ensure_ascii=False) + "\n"
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read and validate the manifest of a study folder; raises ManifestError with one line."""
+    path = manifest_path(folder)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ManifestError(path, "does not exist; run `matchrate encode` on the study first") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManifestError(path, f"cannot be read ({error})") from None
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise ManifestError(path, f"is not JSON ({error}); run `matchrate encode` again") from None
+    if isinstance(value, dict) and value.get("format") != FORMAT:
+        raise ManifestError(
+            path,
+            f"has format {value.get('format')!r}, this version reads {FORMAT}; run `matchrate encode` again",
+        )
+    try:
+        manifest = record_from_json(Manifest, value)
+        _require_consistent(manifest)
+    except RecordError as error:
+        raise ManifestError(path, f"{error}; run `matchrate encode` again") from None
+    return manifest
+
+
+def _require_consistent(manifest: Manifest) -> None:
+    """Refuse names that point nowhere or twice, so that no reader has to."""
+    sources = _unique("sources", [source.name for source in manifest.sources])
+    codecs = _unique("codecs", [codec.name for codec in manifest.codecs])
+    _unique("conditions", [condition.name for condition in manifest.conditions])
+    conditions = {condition.name: condition for condition in manifest.conditions}
+    for i, condition in enumerate(manifest.conditions):
+        if condition.codec not in codecs:
+            raise RecordError(
+                f"conditions[{i}].codec", f"names no codec of the manifest: {condition.codec!r}"
+            )
+    seen: set[tuple[str, str]] = set()
+    for i, stimulus in enumerate(manifest.stimuli):
+        where = f"stimuli[{i}]"
+        if stimulus.source not in sources:
+            raise RecordError(f"{where}.source", f"names no source of the manifest: {stimulus.source!r}")
+        if stimulus.condition not in conditions:
+            raise RecordError(f"{where}.condition", f"names no condition: {stimulus.condition!r}")
+        condition = conditions[stimulus.condition]
+        if (stimulus.codec, stimulus.target_bpp) != (condition.codec, condition.target_bpp):
+            raise RecordError(where, f"contradicts its condition {condition.name!r} in codec or target")
+        if stimulus.status not in STATUSES:
+            raise RecordError(f"{where}.status", f"must be one of {', '.join(STATUSES)}")
+        if (stimulus.source, stimulus.condition) in seen:
+            raise RecordError(where, f"repeats {stimulus.source} {stimulus.condition}")
+        seen.add((stimulus.source, stimulus.condition))
+
+
+def _unique(where: str, names: list[str]) -> set[str]:
+    for i, name in enumerate(names):
+        if name in names[:i]:
+            raise RecordError(f"{where}[{i}].name", f"repeats {name!r}")
+    return set(names)
