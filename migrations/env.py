@@ -1,4 +1,4 @@
-"""Alembic's entry: `study_app.database` hands it the connection, so no address passes through a config file."""
+"""Alembic's entry: `study_app.database` hands it the connection, so no address is in a config file."""
 
 from __future__ import annotations
 

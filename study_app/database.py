@@ -85,7 +85,7 @@ def reason(error: Exception) -> str:
 
 @contextmanager
 def open_database(settings: Settings) -> Iterator[Engine]:
-    """The study's database: the one that the environment names, else the embedded Postgres, while the block runs.
+    """The study's database while the block runs: the environment's, else the embedded Postgres.
 
     Raises DatabaseError or EmbeddedPostgresError.
     """

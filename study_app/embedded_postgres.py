@@ -183,7 +183,7 @@ class EmbeddedPostgres:
             with suppress(KeyError):
                 return pwd.getpwnam(name)
         raise EmbeddedPostgresError(
-            "Postgres refuses to run as root and there is no account named postgres or nobody: run as another user"
+            "Postgres refuses to run as root and no account is named postgres or nobody: run as another user"
         )
 
     def _run_as(self, account: pwd.struct_passwd | None) -> tuple[list[str], dict[str, Any]]:
@@ -405,7 +405,8 @@ def _socket_folder(data: Path, uid: int) -> Path:
         except OSError:
             continue
     raise EmbeddedPostgresError(
-        f"no private folder {name} can be made in {' or '.join(str(root) for root in roots)}: set TMPDIR to a short path"
+        f"no private folder {name} can be made in {' or '.join(str(root) for root in roots)}: "
+        "set TMPDIR to a short path"
     )
 
 

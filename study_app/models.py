@@ -172,7 +172,7 @@ class Pair(Base):
 
 
 class PairSource(Base):
-    """A pair on one source that has both stimuli: what a trial can ask. `judged` counts its answered trials."""
+    """A pair on a source that has both stimuli: what a trial can ask. `judged` counts answered trials."""
 
     __tablename__ = "pair_source"
     __table_args__ = (
