@@ -76,7 +76,7 @@ class Session {
   async #take({ progress, complete, trials }) {
     const pending = this.#outbox.pending;
     for (const { trial } of pending) this.#answered.add(trial);
-    this.#done = Math.max(this.#done, progress.done + pending.length);
+    this.#done = progress.done + pending.length;
     this.#total = progress.total;
     this.#queue = trials.filter(({ trial }) => !this.#answered.has(trial));
     const wanted = new Set(this.#queue.map(({ trial }) => trial));
