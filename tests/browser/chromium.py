@@ -14,7 +14,7 @@ from pathlib import Path
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 HOW = (
     "No Chromium was found and none could be installed. Install one and run this again: "
-    "`sudo apt-get install chromium` on Debian, or `.venv/bin/python -m playwright install --with-deps chromium`."
+    "`sudo apt-get install chromium`, or `.venv/bin/python -m playwright install --with-deps chromium`."
 )
 
 
@@ -35,7 +35,7 @@ def browser_arguments() -> list[str]:
 
 
 def _starts(executable: str) -> bool:
-    """Some distributions put a script of that name on the PATH which only tells how to install the browser."""
+    """Some distributions have a script of that name which only tells how to install the browser."""
     try:
         answer = subprocess.run([executable, "--version"], capture_output=True, timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired):
