@@ -22,9 +22,7 @@ from sqlalchemy.orm import Session as Database
 from study_app.errors import EnrolmentRefused, NotEnrolled, StudyNotLoaded, TrialAnswered, TrialUnknown
 from study_app.judgment_input import JudgmentInput
 from study_app.models import (
-    Condition,
     Judgment,
-    Pair,
     PairSource,
     Rater,
     Session,
@@ -312,7 +310,8 @@ SNAPSHOT = text(
     """
     SELECT pair_source.pair_id AS pair_id,
            array_agg(pair_source.source_id ORDER BY pair_source.source_id) AS sources,
-           array_agg(pair_source.judged + coalesce(opened.trials, 0) ORDER BY pair_source.source_id)::int[] AS counts,
+           array_agg((pair_source.judged + coalesce(opened.trials, 0))::int
+                     ORDER BY pair_source.source_id) AS counts,
            array_agg(mine.pair_id IS NOT NULL ORDER BY pair_source.source_id) AS seen
     FROM pair_source
     LEFT JOIN (

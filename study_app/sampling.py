@@ -1,4 +1,4 @@
-"""Which pair next: pure functions of a frozen snapshot of counts. Locks and inserts are in participation.py."""
+"""Which pair next: pure functions of a frozen snapshot of counts; participation.py locks and inserts."""
 
 from __future__ import annotations
 
