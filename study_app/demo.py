@@ -1,0 +1,175 @@
+"""`matchrate demo`: the whole road on real photographs, with labelled simulated raters."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+import pandas as pd
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session as Database
+
+from analysis.analyze_study import main as analyze_study
+from stimuli.encoding import encode_study
+from stimuli.manifest import Manifest
+from stimuli.study import read_study
+from study_app.app import create_app
+from study_app.counts import count_study
+from study_app.database import open_database, prepare_schema
+from study_app.demo_study import ANCHOR, RATERS, simulated_truth, write_demo_study
+from study_app.errors import StudyAppError
+from study_app.export import export_study
+from study_app.loading import load_manifest
+from study_app.models import Rater, Session, Study
+from study_app.server import RunningServer, researcher_token, start_server
+from study_app.settings import Settings
+from study_app.simulated_raters import SimulatedRater, SimulatedTruth, rate_all
+
+TRUTH_FILE = "simulated_truth.csv"
+
+
+class DemoAnalysisError(StudyAppError):
+    """The analysis refused the demo's own export; its own line stands before this one."""
+
+    def __init__(self, export: Path) -> None:
+        self.export = export
+        super().__init__(f"the demo's export {export} could not be analysed; the line above says why")
+
+
+def run_demo(folder: Path, *, once: bool, port: int, progress: bool = True) -> int:
+    """Build, rate and analyse the demo study in `folder`; without `once`, serve it until an interrupt.
+
+    What exists is reused. Returns the exit status.
+
+    Raises StimuliError, StudyAppError and AnalysisError with one line for a person.
+    """
+    settings = Settings.from_environment(folder)
+    with _terminated_as_interrupt():
+        write_demo_study(settings.folder)
+        study = read_study(settings.folder)
+        print(f"demo study in {settings.folder}", flush=True)
+        manifest = encode_study(study, progress=progress)
+        print(manifest.summary(), flush=True)
+        for stimulus in manifest.mismatched():
+            print(f"  {stimulus.describe()}", flush=True)
+        with open_database(settings) as engine:
+            prepare_schema(engine)
+            print(load_manifest(engine, manifest, settings.folder), flush=True)
+            token = researcher_token(settings.folder)
+            app = create_app(settings, engine=engine, study=study.name, researcher_token=token)
+            with start_server(app, port) as server:
+                truth = simulated_truth(manifest)
+                _fill(engine, server, token, manifest, truth, progress)
+                report = _analyse(engine, settings, study.name)
+                _write_truth(report.parent, manifest, truth)
+                _say_where(server, token, report)
+                if not once:
+                    print("Serving until Ctrl-C.", flush=True)
+                    _serve(server)
+    return 0
+
+
+def _fill(
+    engine: Engine,
+    server: RunningServer,
+    token: str,
+    manifest: Manifest,
+    truth: SimulatedTruth,
+    progress: bool,
+) -> None:
+    condition_of = {s.shown_sha256: s.condition for s in manifest.stimuli if s.included}
+    if manifest.study.pairing.include_reference:
+        condition_of |= {source.shown_sha256: "reference" for source in manifest.sources}
+    finished = _finished_workers(engine, manifest.study.name)
+    raters = [
+        SimulatedRater(server.url, token, worker, truth, condition_of)
+        for worker in (f"simulated-{number:02d}" for number in range(1, RATERS + 1))
+        if worker not in finished
+    ]
+    sent = rate_all(raters, progress=progress) if raters else 0
+    print(f"{len(raters)} simulated raters sent {sent} judgments, labelled as simulated", flush=True)
+
+
+def _finished_workers(engine: Engine, study: str) -> set[str]:
+    with Database(engine) as db:
+        return set(
+            db.scalars(
+                select(Rater.worker)
+                .join(Session, Session.rater_id == Rater.id)
+                .join(Study, Study.id == Rater.study_id)
+                .where(
+                    Study.name == study,
+                    Rater.platform == "simulated",
+                    Session.completed_at.is_not(None),
+                )
+            )
+        )
+
+
+def _analyse(engine: Engine, settings: Settings, study: str) -> Path:
+    """The report of all judgments so far: the one that lies there when nothing came in since."""
+    report = settings.folder / "report" / "report.html"
+    newest = max(settings.folder.glob("exports/*/export.json"), default=None)
+    if newest is not None and report.exists() and _is_current(engine, study, newest):
+        return report
+    export = export_study(engine, study, settings.folder)
+    arguments = [str(export), "--study", study, "--anchor", ANCHOR, "-o", str(report.parent)]
+    # A visitor's answers join the simulated ones here, in a demo and on request only.
+    arguments.append("--include-simulated")
+    print(f"analyze-study {shlex.join(arguments)}", flush=True)
+    if analyze_study(arguments) != 0:
+        raise DemoAnalysisError(export)
+    return report
+
+
+def _is_current(engine: Engine, study: str, export: Path) -> bool:
+    exported_at = datetime.fromisoformat(json.loads(export.read_text(encoding="utf-8"))["exported_at"])
+    with Database(engine) as db:
+        latest = count_study(db, study).latest_judgment
+    return latest is not None and latest <= exported_at
+
+
+def _write_truth(folder: Path, manifest: Manifest, truth: SimulatedTruth) -> None:
+    """What the simulated raters saw, for a reader to set beside the report; the analysis never reads it."""
+    targets = {condition.name: condition.target_bpp for condition in manifest.conditions}
+    table = pd.DataFrame(
+        {
+            "condition": list(truth.elo),
+            "target_bpp": [targets.get(condition) for condition in truth.elo],
+            "simulated_elo": list(truth.elo.values()),
+        }
+    )
+    table.to_csv(folder / TRUTH_FILE, index=False, lineterminator="\n", float_format="%.3f")
+
+
+def _say_where(server: RunningServer, token: str, report: Path) -> None:
+    print(f"Rate at:      {server.url}/")
+    print(f"Researcher:   {server.url}/researcher?token={token}")
+    print(f"Report:       {report}", flush=True)
+
+
+def _serve(server: RunningServer) -> None:
+    try:
+        server.wait()
+    except KeyboardInterrupt:
+        print("Stopping.", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _terminated_as_interrupt() -> Iterator[None]:
+    """A polite kill ends the demo as Ctrl-C does, so that nothing it started is left behind."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
