@@ -1,0 +1,56 @@
+"""The command `analyze-study`: judgments and stimuli in, BD-rates and a report out.
+
+Runs as the console script, as `python -m analysis.analyze_study` and as `python analysis/analyze_study.py`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+if not __package__:
+    # Run as a file, Python puts this folder first on the path: the package would be missing, and its modules would
+    # stand in the way of others of the same name.
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from analysis.arguments import command_line, options_from, output_folder, parser
+from analysis.document import results_document
+from analysis.errors import AnalysisError
+from analysis.judgments import read_tables
+from analysis.publication import table_text
+from analysis.report import write_outputs
+from analysis.results import analyse_study
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one analysis and returns the exit status: 0, or 2 after one line that says what is wrong."""
+    from tqdm import tqdm
+
+    arguments = parser().parse_args(argv)
+    try:
+        options = options_from(arguments)
+        folder = output_folder(arguments)
+        tables = read_tables(arguments.input, arguments.study)
+        total = 3 * options.replicates
+        with tqdm(total=total, desc="resampling", unit="fit", disable=not sys.stderr.isatty(), leave=False) as bar:
+            result = analyse_study(tables, options, progress=bar.update)
+        document = results_document(result, command_line(arguments, options, folder))
+        report = write_outputs(document, folder)
+    except AnalysisError as error:
+        print(f"analyze-study: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("analyze-study: interrupted; nothing was written", file=sys.stderr)
+        return 130
+    if document["label"]:
+        print(document["label"])
+    print(table_text(document))
+    for warning in document["warnings"]:
+        print(f"note: {warning}")
+    print(f"report: {report}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

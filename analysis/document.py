@@ -1,0 +1,289 @@
+"""results.json: the one place that every table and the report take their numbers from."""
+
+from __future__ import annotations
+
+import math
+import platform
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from typing import Any
+
+from analysis.bootstrap import FEW_CLUSTERS
+from analysis.errors import listed
+from analysis.results import CodecComparison, ConditionScore, StudyResult
+
+FORMAT = 1
+_PACKAGES = ("matchrate", "numpy", "scipy", "pandas", "choix", "matplotlib")
+_LABELS = {
+    "real": "",
+    "simulated": "SIMULATED: every judgment was made by a program",
+    "mixed": "PARTLY SIMULATED: judgments made by programs stand among those of people",
+}
+
+
+def results_document(result: StudyResult, command: Sequence[str] = ()) -> dict[str, Any]:
+    """The result as JSON: no NaN and no infinity, null where there is no number."""
+    options, comparisons = result.options, result.comparisons
+    document = {
+        "format": FORMAT,
+        "study": result.tables.study,
+        "evidence": comparisons.evidence,
+        "label": _LABELS[comparisons.evidence],
+        "provenance": {
+            "data_sha256": result.tables.sha256,
+            "seed": options.seed,
+            "replicates": options.replicates,
+            "confidence": options.confidence,
+            "confidence_percent": 100 * options.confidence,
+            "versions": _versions(),
+            "command": " ".join(command),
+        },
+        "counts": {
+            "judgments": len(comparisons),
+            "judgments_read": len(result.tables.judgments),
+            "judgments_excluded": sum(comparisons.exclusions.values()),
+            "simulated": int(result.tables.judgments["is_simulated"].sum()),
+            "ties": int((comparisons.score == 0.5).sum()),
+            "raters": len(comparisons.raters),
+            "sources": len(comparisons.sources),
+            "conditions": len(comparisons.conditions),
+            "codecs": len(result.curves),
+            "stimuli_beyond_2_percent": result.rates.mismatched,
+            "cells_left_out": len(result.rates.left_out),
+        },
+        "exclusions": [{"rule": rule, "judgments": n} for rule, n in sorted(comparisons.exclusions.items())],
+        "left_out": [
+            {"source": cell.source, "rate_point": cell.rate_point, "lacking": list(cell.lacking)}
+            for cell in result.rates.left_out
+        ],
+        "scaling": {
+            "model": result.model,
+            "prior": result.scores.prior,
+            "separated": [list(group) for group in result.scores.separated],
+            "zero": result.zero,
+            "zero_elo": 1500.0,
+        },
+        "resampling": {
+            "degrees_of_freedom": result.resampled.degrees_of_freedom if result.resampled.resampled else None,
+            "t": _number(result.resampled.quantile(options.confidence)),
+            "few_clusters_under": FEW_CLUSTERS,
+            "kinds": [
+                {"kind": kind, "clusters": r.clusters, "replicates": options.replicates, "prior_used": r.prior_used}
+                for kind, r in result.resampled.resampled.items()
+            ],
+        },
+        "rate_mean": options.rate_mean,
+        "rate_means_differ": result.means_differ,
+        "mode": "anchor" if options.anchor is not None else "test",
+        "codec": options.anchor if options.anchor is not None else options.test,
+        "bd_rates": [_bd_rate(comparison) for comparison in result.codec_comparisons],
+        "scores": [_score(score, options.rate_mean) for score in result.conditions],
+        "curves": [
+            {
+                "codec": codec,
+                "rate_points": len(curve.quality) + curve.violations,
+                "pooled": curve.violations,
+                "knots": [
+                    {"elo": float(q) + _shift(result), "bpp": math.exp(float(r))}
+                    for q, r in zip(curve.quality, curve.log_rate, strict=True)
+                ],
+            }
+            for codec, curve in result.curves.items()
+        ],
+        "reference": _reference(result),
+        "warnings": [],
+    }
+    document["warnings"] = _warnings(result)
+    return document
+
+
+def _shift(result: StudyResult) -> float:
+    """From Elo about the mean, in which curves are kept, to the scale of the scores."""
+    first = result.conditions[0]
+    place = result.scores.conditions.index(first.condition)
+    from analysis.elo import elo
+
+    return first.elo - float(elo(result.scores.theta)[place])
+
+
+def _number(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _percent(log_ratio: float) -> float | None:
+    return 100.0 * math.expm1(log_ratio) if math.isfinite(log_ratio) else None
+
+
+def _factor(log_ratio: float) -> float | None:
+    return math.exp(-log_ratio) if math.isfinite(log_ratio) else None
+
+
+def _bd_rate(comparison: CodecComparison) -> dict[str, Any]:
+    rate, interval = comparison.rate, comparison.interval
+    value = rate.log_ratio
+    return {
+        "anchor": comparison.anchor,
+        "test": comparison.test,
+        "status": rate.status,
+        "bd_rate_percent": _percent(value),
+        "bd_rate_low": _percent(interval.low),
+        "bd_rate_high": _percent(interval.high),
+        "low_is_open": interval.low == -math.inf,
+        "high_is_open": interval.high == math.inf,
+        "savings_factor": _factor(value),
+        "savings_low": _factor(interval.high),
+        "savings_high": _factor(interval.low),
+        "reverse_percent": _percent(-value),
+        "reverse_low": _percent(-interval.high),
+        "reverse_high": _percent(-interval.low),
+        "log_ratio": _number(value),
+        "standard_error": _number(interval.standard_error),
+        "overlap": _number(rate.overlap),
+        "overlap_percent": _number(100 * rate.overlap),
+        "overlap_low": None if comparison.overlap_spread is None else _number(comparison.overlap_spread[0]),
+        "overlap_high": None if comparison.overlap_spread is None else _number(comparison.overlap_spread[1]),
+        "ratio_at_least": _number(rate.ratio_low) if rate.ratio_low > 0 else None,
+        "ratio_at_most": _number(rate.ratio_high),
+        "bound": _bound(comparison),
+        "apart_share": comparison.apart_share,
+        "censored": dict(comparison.censored),
+        "censored_replicates": sum(comparison.censored.values()),
+        "other_mean_percent": _percent(comparison.other_mean.log_ratio),
+    }
+
+
+def _bound(comparison: CodecComparison) -> str | None:
+    """What monotony alone says, in words, where there is no BD-rate."""
+    rate = comparison.rate
+    if rate.status in ("ok", "flagged"):
+        return None
+    parts = []
+    if math.isfinite(rate.ratio_high):
+        change = 100 * (rate.ratio_high - 1)
+        parts.append(f"at least {-change:.1f} % fewer bits" if change < 0 else f"at most {change:.1f} % more bits")
+    if rate.ratio_low > 0:
+        change = 100 * (rate.ratio_low - 1)
+        parts.append(f"at least {change:.1f} % more bits" if change > 0 else f"at most {-change:.1f} % fewer bits")
+    return " and ".join(parts) or "no bound"
+
+
+def _score(score: ConditionScore, rate_mean: str) -> dict[str, Any]:
+    bpp = score.bpp_geometric if rate_mean == "geometric" else score.bpp_arithmetic
+    return {
+        "condition": score.condition,
+        "codec": score.codec,
+        "target_bpp": _number(score.target_bpp),
+        "bpp": _number(bpp),
+        "bpp_geometric": _number(score.bpp_geometric),
+        "bpp_arithmetic": _number(score.bpp_arithmetic),
+        "judgments": score.judgments,
+        "elo": score.elo,
+        "elo_low": _number(score.low),
+        "elo_high": _number(score.high),
+        "elo_low_99": _number(score.low_99),
+        "elo_high_99": _number(score.high_99),
+        "standard_error": _number(score.standard_error),
+        "model_standard_error": _number(score.model_standard_error),
+    }
+
+
+def _reference(result: StudyResult) -> dict[str, Any] | None:
+    score = next((s for s in result.conditions if s.condition == result.rates.reference), None)
+    if score is None:
+        return None
+    return {
+        "condition": score.condition,
+        "elo": score.elo,
+        "elo_low": _number(score.low),
+        "elo_high": _number(score.high),
+        "meets": [
+            {"codec": m.codec, "bpp": _number(m.bpp), "at_lowest_rate": m.at_lowest_rate} for m in result.meetings
+        ],
+    }
+
+
+def _versions() -> dict[str, str]:
+    return {"python": platform.python_version()} | {name: metadata.version(name) for name in _PACKAGES}
+
+
+def _warnings(result: StudyResult) -> list[str]:
+    """What a reader must know before the numbers, one sentence each."""
+    said: list[str] = []
+    scores, resampled = result.scores, result.resampled
+    if scores.prior:
+        groups = " > ".join("{" + listed(group, 4) + "}" for group in scores.separated[:6])
+        more = f" and {len(scores.separated) - 6} more groups" if len(scores.separated) > 6 else ""
+        said.append(
+            f"The win graph is not strongly connected, so the likelihood has no maximum; scores rest on a prior "
+            f"({scores.prior}). Groups, each never beaten by one to its right: {groups}{more}."
+        )
+    said += _cluster_warnings(result)
+    for kind, r in resampled.resampled.items():
+        if r.prior_used and not scores.prior:
+            said.append(
+                f"{r.prior_used} of {resampled.replicates} replicates over {kind} had no strongly connected win graph "
+                "and were fitted with a prior: Gaussian, of the standard deviation that the methods state."
+            )
+    for codec, curve in result.curves.items():
+        points = len(curve.quality) + curve.violations
+        if points == 1:
+            said.append(f"{codec} has a single rate point; a BD-rate needs at least two, so only bounds are given.")
+        elif curve.violations and len(curve.quality) == 1:
+            said.append(f"{codec}: quality does not rise with rate, so its {points} rate points are one knot.")
+        elif curve.violations:
+            said.append(f"{codec}: {curve.violations} of {points} rate points were pooled, as Elo fell while rate rose.")
+    said += [sentence for c in result.codec_comparisons for sentence in _comparison_warnings(c)]
+    if result.rates.mismatched:
+        said.append(f"{result.rates.mismatched} stimuli are more than 2 % off their target rate.")
+    if result.rates.left_out:
+        said.append(
+            f"{len(result.rates.left_out)} pairs of source and rate point lack a stimulus of some codec and were left "
+            "out for all codecs."
+        )
+    if result.never_judged:
+        said.append(f"Never judged and therefore not scored: {listed(result.never_judged)}.")
+    return said
+
+
+def _cluster_warnings(result: StudyResult) -> list[str]:
+    counts = {"raters": len(result.comparisons.raters), "sources": len(result.comparisons.sources)}
+    said = []
+    for kind, count in counts.items():
+        if count == 1:
+            said.append(f"There is one of {kind}: it is taken as fixed, and intervals do not speak of others.")
+        elif count < FEW_CLUSTERS:
+            said.append(
+                f"Only {count} {kind}: with fewer than {FEW_CLUSTERS} clusters, intervals are a rough guide to other "
+                f"{kind}."
+            )
+    if all(count == 1 for count in counts.values()):
+        said.append("One rater on one source: no interval can be given.")
+    return said
+
+
+def _comparison_warnings(comparison: CodecComparison) -> list[str]:
+    name, rate = f"{comparison.test} against {comparison.anchor}", comparison.rate
+    if rate.status == "flagged":
+        return [f"{name}: the curves share only {100 * rate.overlap:.0f} % of the narrower one's Elo range."]
+    if rate.status == "refused":
+        return [
+            f"{name}: the curves share {100 * rate.overlap:.0f} % of the narrower one's Elo range, and a BD-rate needs "
+            "25 %; only bounds are given. A ladder at least three times as wide as the savings would overlap."
+        ]
+    if rate.status == "no_overlap":
+        share = "" if comparison.apart_share is None else f" (so in {100 * comparison.apart_share:.1f} % of replicates)"
+        return [f"{name}: the curves share no Elo{share}; only bounds are given."]
+    if rate.status == "ok" and sum(comparison.censored.values()):
+        return [f"{name}: {sum(comparison.censored.values())} replicates shared no Elo and count as censored."]
+    return []
+
+
+def provenance_line(document: Mapping[str, Any]) -> str:
+    """One line that stamps every output."""
+    stamp, counts = document["provenance"], document["counts"]
+    label = f"{document['label']}. " if document["label"] else ""
+    return (
+        f"{label}Study {document['study']}; {counts['judgments']} judgments, {counts['raters']} raters, "
+        f"{counts['judgments_excluded']} excluded; data sha256 {stamp['data_sha256']}; seed {stamp['seed']}; "
+        f"matchrate {stamp['versions']['matchrate']}"
+    )

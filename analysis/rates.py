@@ -1,0 +1,151 @@
+"""The rate of each condition: the mean over the sources that all compared codecs share at its rate point."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.errors import NothingToAnalyse
+from analysis.judgments import StudyTables
+
+RateMean = Literal["geometric", "arithmetic"]
+#: The two means are both printed where they differ by more than this share.
+MEANS_DIFFER = 0.005
+#: A stimulus further than this from its target is counted in the report.
+MISMATCH = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A source that is left out of a rate point, and the codecs that lack it there."""
+
+    source: str
+    rate_point: str
+    lacking: tuple[str, ...]
+    conditions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ConditionRates:
+    """ln bpp of conditions x sources, NaN where the cell does not count."""
+
+    conditions: tuple[str, ...]
+    codecs: tuple[str, ...]
+    targets: NDArray[np.float64]
+    sources: tuple[str, ...]
+    log_bpp: NDArray[np.float64]
+    left_out: tuple[Cell, ...] = ()
+    reference: str | None = None
+    """The hidden original, which has no rate."""
+    mismatched: int = 0
+    """Stimuli whose rate is further than 2 % from their target."""
+
+    @property
+    def left_out_cells(self) -> frozenset[tuple[str, str]]:
+        """Pairs of source and condition whose judgments do not count."""
+        return frozenset((cell.source, condition) for cell in self.left_out for condition in cell.conditions)
+
+    def mean(self, kind: RateMean, weights: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+        """The logarithm of each condition's rate, replicates x conditions.
+
+        `geometric` is the mean of ln bpp, `arithmetic` the ln of the mean bpp. `weights` is replicates x sources; a
+        condition none of whose sources has weight in a replicate keeps its rate over all of them.
+        """
+        counted = np.isfinite(self.log_bpp)
+        bpp = np.where(counted, self.log_bpp if kind == "geometric" else np.exp(self.log_bpp), 0.0)
+        w = np.ones((1, len(self.sources))) if weights is None else weights
+        total = np.einsum("bs,ks->bk", w, counted.astype(float))
+        plain = bpp.sum(axis=1) / counted.sum(axis=1)
+        mean = np.where(total > 0, np.einsum("bs,ks->bk", w, bpp) / np.where(total > 0, total, 1.0), plain)
+        return mean if kind == "geometric" else np.log(mean)
+
+    def codec_conditions(self, judged: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
+        """For each codec its judged conditions, in the order of rising rate."""
+        rate = dict(zip(self.conditions, self.mean("geometric")[0], strict=True))
+        by_codec: dict[str, list[str]] = {}
+        for condition, codec in zip(self.conditions, self.codecs, strict=True):
+            if condition in set(judged):
+                by_codec.setdefault(codec, []).append(condition)
+        return {codec: tuple(sorted(by_codec[codec], key=rate.__getitem__)) for codec in sorted(by_codec)}
+
+
+def condition_rates(tables: StudyTables) -> ConditionRates:
+    """Rates of the scored conditions over shared sources.
+
+    A source counts at a rate point only if every codec with that rate point has a stimulus of it there, and if every
+    codec has a stimulus of it at all. A stimulus that missed its target and was never judged counts as lacking.
+    Raises NothingToAnalyse when a condition keeps no source.
+    """
+    stimuli = tables.stimuli
+    scored = stimuli[stimuli["role"] == "scored"]
+    if scored.empty:
+        raise NothingToAnalyse(f"{tables.origin}: the stimuli table has no row with role scored")
+    reference = stimuli.loc[stimuli["role"] == "reference", "condition"]
+    by_condition = scored.drop_duplicates("condition").set_index("condition").sort_index()
+    conditions = tuple(by_condition.index)
+    codecs = tuple(by_condition["codec"])
+    targets = by_condition["target_bpp"].to_numpy(dtype=float)
+    present = scored[~_never_shown(tables, scored)]
+    sources = tuple(sorted(set(scored["source"])))
+    log_bpp = np.full((len(conditions), len(sources)), np.nan)
+    row, column = ({name: i for i, name in enumerate(names)} for names in (conditions, sources))
+    log_bpp[present["condition"].map(row), present["source"].map(column)] = np.log(present["bpp"])
+    left_out = _left_out(conditions, codecs, targets, sources, log_bpp)
+    for cell in left_out:
+        log_bpp[[row[condition] for condition in cell.conditions], column[cell.source]] = np.nan
+    empty = ~np.isfinite(log_bpp).any(axis=1)
+    if empty.any():
+        name = conditions[int(np.flatnonzero(empty)[0])]
+        raise NothingToAnalyse(
+            f"{tables.origin}: condition {name!r} shares no source with the other codecs at its rate point; "
+            "remove it from the stimuli and the judgments, or add the missing stimuli"
+        )
+    used = np.isfinite(log_bpp)
+    missed = np.abs(np.exp(log_bpp) / targets[:, None] - 1.0) > MISMATCH
+    name = None if reference.empty else str(reference.iloc[0])
+    return ConditionRates(
+        conditions, codecs, targets, sources, log_bpp, left_out, name, int((missed & used).sum())
+    )
+
+
+def _never_shown(tables: StudyTables, scored: object) -> NDArray[np.bool_]:
+    import pandas as pd
+
+    assert isinstance(scored, pd.DataFrame)
+    rows = tables.judgments
+    seen = pd.concat(
+        [rows[["source", c]].rename(columns={c: "condition"}) for c in ("condition_a", "condition_b")]
+    ).drop_duplicates()
+    shown = pd.MultiIndex.from_frame(scored[["source", "condition"]]).isin(pd.MultiIndex.from_frame(seen))
+    missed = scored["status"].isin(["near", "unreachable_low", "unreachable_high"]).to_numpy()
+    return np.asarray(missed & ~shown, dtype=bool)
+
+
+def _left_out(
+    conditions: tuple[str, ...],
+    codecs: tuple[str, ...],
+    targets: NDArray[np.float64],
+    sources: tuple[str, ...],
+    log_bpp: NDArray[np.float64],
+) -> tuple[Cell, ...]:
+    made = np.isfinite(log_bpp)
+    has_source = {codec: made[[c == codec for c in codecs]].any(axis=0) for codec in set(codecs)}
+    points: dict[str, list[int]] = {}
+    for i, condition in enumerate(conditions):
+        # Without a target a condition is a rate point of its own.
+        points.setdefault(f"{targets[i]:g} bpp" if np.isfinite(targets[i]) else condition, []).append(i)
+    cells = []
+    for point, members in points.items():
+        for s, source in enumerate(sources):
+            if not made[members, s].any():
+                continue
+            lacking = {codecs[i] for i in members if not made[i, s]}
+            lacking |= {codec for codec, has in has_source.items() if not has[s]}
+            if lacking:
+                named = tuple(conditions[i] for i in members if made[i, s])
+                cells.append(Cell(source, point, tuple(sorted(lacking)), named))
+    return tuple(cells)

@@ -1,0 +1,100 @@
+"""report.html, and all outputs of an analysis written into one folder."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from analysis.document import provenance_line
+from analysis.errors import AnalysisError
+from analysis.plots import plot_elo_curves
+from analysis.publication import bd_rates_csv, bd_rates_md, bd_rates_tex, scores_csv
+
+OUTPUTS = (
+    "bd_rates.csv", "bd_rates.md", "bd_rates.tex", "scores.csv", "results.json", "elo_curves.png", "elo_curves.svg",
+    "report.html",
+)  # fmt: skip
+
+
+def write_outputs(document: Mapping[str, Any], folder: Path) -> Path:
+    """Writes `OUTPUTS` into `folder` and returns the path of the report.
+
+    All are made beside the folder first and moved in at the end, so that a failure leaves an earlier report whole.
+    Raises AnalysisError when the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".analysis-", dir=folder) as made:
+            _make(document, Path(made))
+            for name in OUTPUTS:
+                (Path(made) / name).chmod(0o666 & ~_umask())
+                os.replace(Path(made) / name, folder / name)
+    except OSError as error:
+        raise AnalysisError(f"{folder}: cannot be written: {error.strerror}; choose another folder with -o") from error
+    return folder / "report.html"
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _make(document: Mapping[str, Any], folder: Path) -> None:
+    stamp = provenance_line(document)
+    texts = {
+        "bd_rates.csv": bd_rates_csv(document),
+        "bd_rates.md": bd_rates_md(document),
+        "bd_rates.tex": bd_rates_tex(document),
+        "scores.csv": scores_csv(document),
+        "results.json": json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    plot_elo_curves(document, stamp, folder / "elo_curves.png", folder / "elo_curves.svg")
+    image = base64.b64encode((folder / "elo_curves.svg").read_bytes()).decode()
+    (folder / "report.html").write_text(report_html(document, image), encoding="utf-8")
+
+
+def report_html(document: Mapping[str, Any], svg_base64: str) -> str:
+    """One file that a browser opens offline.
+
+    Every number of a table is an element with `data-key` (its path in results.json) and `data-format`.
+    """
+    environment = Environment(
+        loader=PackageLoader("analysis"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals["num"] = lambda key, form="", unit="": number(document, key, form, unit)
+    return environment.get_template("report.html").render(
+        r=document, image=svg_base64, stamp=provenance_line(document)
+    )
+
+
+def look_up(document: Any, key: str) -> Any:
+    """The value at a dotted path such as `bd_rates.0.bd_rate_percent`."""
+    for part in key.split("."):
+        document = document[int(part)] if isinstance(document, list) else document[part]
+    return document
+
+
+def number(document: Mapping[str, Any], key: str, form: str = "", unit: str = "") -> Markup:
+    """The number at `key` in a format, as an element that says where it comes from; a dash where there is none."""
+    value = look_up(document, key)
+    text = "–" if value is None else format(value, form) + unit
+    return Markup('<span class="n" data-key="{}" data-format="{}">{}</span>').format(key, form, escape(_minus(text)))
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", "−")
