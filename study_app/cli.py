@@ -1,0 +1,313 @@
+"""The command `matchrate`: one line on an error, and exit 2."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from analysis.errors import AnalysisError
+from stimuli.errors import StimuliError
+from study_app import __version__
+from study_app.errors import StudyAppError, UsageError
+from study_app.settings import Settings
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+STUDY_HELP = "STUDY is the study's folder, by default the current one."
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130
+
+study_argument = click.argument(
+    "study", type=click.Path(file_okay=False, path_type=Path), default=Path(), required=False
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status and lets no traceback of an expected error through."""
+    with _terminable():
+        try:
+            status = cli.main(args=arguments, prog_name="matchrate", standalone_mode=False)
+        except click.exceptions.Exit as leave:
+            return leave.exit_code
+        except click.ClickException as error:
+            error.show()
+            return EXIT_BAD_INPUT
+        except (StudyAppError, StimuliError, AnalysisError) as error:
+            return _fail(str(error))
+        except (KeyboardInterrupt, click.Abort):
+            print("matchrate: interrupted", file=sys.stderr)
+            return EXIT_INTERRUPTED
+        except Exception as error:
+            said = _database_reason(error)
+            if said is None:
+                raise
+            return _fail(f"the database does not answer: {said}")
+    return status if isinstance(status, int) else 0
+
+
+def _fail(message: str) -> int:
+    print(f"matchrate: {message}", file=sys.stderr)
+    return EXIT_BAD_INPUT
+
+
+def _database_reason(error: Exception) -> str | None:
+    # Imported late: `matchrate --help` needs no database.
+    from sqlalchemy.exc import DBAPIError, OperationalError
+
+    if isinstance(error, OperationalError) or (
+        isinstance(error, DBAPIError) and error.connection_invalidated
+    ):
+        from study_app.database import reason
+
+        return reason(error)
+    return None
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM and SIGHUP unwind as Ctrl-C does, so that what a command started is stopped."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        # Only the main thread may set handlers; whoever runs us elsewhere has its own way to stop.
+        yield
+        return
+    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _settings(study: Path) -> Settings:
+    settings = Settings.from_environment(study)
+    if not settings.folder.is_dir():
+        raise UsageError(f"{study}: there is no such folder; make a study with `matchrate init {study}`")
+    return settings
+
+
+@contextmanager
+def _database(settings: Settings) -> Iterator[Engine]:
+    from study_app.database import open_database
+
+    with open_database(settings) as engine:
+        yield engine
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="matchrate")
+def cli() -> None:
+    """Blind pairwise picture-quality studies of image codecs at matched bitrates.
+
+    A study's way: init, check, encode, load, serve, analyze.
+    """
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+def init(folder: Path) -> None:
+    """Write a commented study.toml into FOLDER, to fill in by hand."""
+    from stimuli.template import write_template
+
+    path = write_template(folder)
+    click.echo(
+        f"wrote {path}; put your pictures into {folder / 'sources'}, then run `matchrate check {folder}`"
+    )
+
+
+@cli.command(epilog=STUDY_HELP)
+@study_argument
+def check(study: Path) -> None:
+    """Read study.toml and every picture, and say what is wrong with them."""
+    from stimuli.study import check_study, read_study
+
+    found = read_study(_settings(study).folder)
+    check_study(found)
+    click.echo(
+        f"study {found.name!r} is fine: {len(found.sources)} sources, {len(found.codecs)} codecs, "
+        f"{len(found.targets)} rate points, {len(found.sources) * len(found.conditions)} stimuli"
+    )
+
+
+@cli.command(epilog=STUDY_HELP)
+@study_argument
+@click.option(
+    "--workers", type=click.IntRange(min=1), help="Processes that encode; by default one a processor."
+)
+def encode(study: Path, workers: int | None) -> None:
+    """Encode every source with every codec at every target; an interrupted run goes on where it stopped."""
+    from stimuli.encoding import encode_study
+    from stimuli.study import check_study, read_study
+
+    found = read_study(_settings(study).folder)
+    check_study(found)
+    manifest = encode_study(found, workers=workers)
+    for stimulus in manifest.mismatched():
+        click.echo(stimulus.describe())
+    click.echo(str(manifest.summary()))
+
+
+@cli.command(epilog=STUDY_HELP)
+@study_argument
+def verify(study: Path) -> None:
+    """Hash and decode every file of the manifest again, and list each that differs."""
+    from stimuli.verification import verify_manifest
+
+    deviations = verify_manifest(_settings(study).folder)
+    for deviation in deviations:
+        click.echo(str(deviation), err=True)
+    if deviations:
+        raise UsageError(
+            f"{len(deviations)} deviations from the manifest; run `matchrate encode {study}` again"
+        )
+    click.echo("every file is as the manifest says")
+
+
+@cli.command(epilog=STUDY_HELP)
+@study_argument
+def load(study: Path) -> None:
+    """Put the encoded study and its design into the database; doing it again changes nothing."""
+    from stimuli.manifest import read_manifest
+    from study_app.database import prepare_schema
+    from study_app.loading import load_manifest
+
+    settings = _settings(study)
+    manifest = read_manifest(settings.folder)
+    with _database(settings) as engine:
+        prepare_schema(engine)
+        click.echo(str(load_manifest(engine, manifest, settings.folder)))
+
+
+@cli.command(epilog=STUDY_HELP)
+@study_argument
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 for all.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    help="Port to listen on; the next free one is taken when it is in use.",
+)
+def serve(study: Path, host: str, port: int) -> None:
+    """Serve the study to raters and to its researcher until Ctrl-C."""
+    from stimuli.manifest import read_manifest
+    from study_app.app import create_app
+    from study_app.server import researcher_token, start_server
+
+    settings = _settings(study)
+    name = read_manifest(settings.folder).study.name
+    with _database(settings) as engine:
+        token = researcher_token(settings.folder)
+        app = create_app(settings, engine=engine, study=name, researcher_token=token)
+        with start_server(app, port, host) as server:
+            address = settings.public_url or server.url
+            click.echo(f"raters:     {address}/")
+            click.echo(f"researcher: {address}/researcher?token={token}")
+            click.echo("Ctrl-C stops the server.")
+            try:
+                server.wait()
+            except (KeyboardInterrupt, SystemExit):
+                click.echo("stopping")
+
+
+@cli.command(epilog=STUDY_HELP)
+@study_argument
+def export(study: Path) -> None:
+    """Write judgments and stimuli as CSV and Parquet into exports/."""
+    click.echo(_export(_settings(study))[1])
+
+
+def _export(settings: Settings) -> tuple[str, Path]:
+    from stimuli.manifest import read_manifest
+    from study_app.export import export_study
+
+    name = read_manifest(settings.folder).study.name
+    with _database(settings) as engine:
+        return name, export_study(engine, name, settings.folder)
+
+
+@cli.command(
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    epilog=STUDY_HELP + " `analyze-study --help` lists the options.",
+)
+@click.argument(
+    "arguments", metavar="[STUDY] [OPTIONS OF analyze-study]...", nargs=-1, type=click.UNPROCESSED
+)
+def analyze(arguments: tuple[str, ...]) -> int:
+    """Export, then write BD-rates, scores, curves and report.html into report/.
+
+    Name the codec to measure against with --anchor CODEC, or the one to measure with --test CODEC.
+    """
+    from analysis.analyze_study import main as analyze_study
+
+    study, options = Path(), list(arguments)
+    if options and not options[0].startswith("-"):
+        study = Path(options.pop(0))
+    settings = _settings(study)
+    name, folder = _export(settings)
+    out: list[str] = []
+    if not any(option == "-o" or option.startswith(("-o", "--out")) for option in options):
+        out = ["-o", str(settings.folder / "report")]
+    return analyze_study([str(folder), "--study", name, *out, *options])
+
+
+@cli.group()
+def db() -> None:
+    """Make, upgrade and check the tables."""
+
+
+@db.command("upgrade", epilog=STUDY_HELP)
+@study_argument
+def db_upgrade(study: Path) -> None:
+    """Bring the tables to this version; judgments stay."""
+    from study_app.database import check_schema, upgrade
+
+    with _database(_settings(study)) as engine:
+        upgrade(engine)
+        click.echo(f"the database schema is {check_schema(engine)}")
+
+
+@db.command("check", epilog=STUDY_HELP)
+@study_argument
+def db_check(study: Path) -> None:
+    """Say whether the tables are those of this version."""
+    from study_app.database import check_schema
+
+    with _database(_settings(study)) as engine:
+        click.echo(f"the database schema is {check_schema(engine)}, as this version needs")
+
+
+@cli.command()
+@click.option("--once", is_flag=True, help="Make everything and stop, instead of serving until Ctrl-C.")
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("demo-study"),
+    show_default=True,
+    help="Where the demo study is made, and found again.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    help="Port to listen on; the next free one is taken when it is in use.",
+)
+def demo(once: bool, folder: Path, port: int) -> int:
+    """Run a whole study on real photographs with simulated raters, and keep serving it."""
+    from study_app.demo import run_demo
+
+    status: Any = run_demo(folder, once=once, port=port)
+    return int(status)
