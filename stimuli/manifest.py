@@ -102,8 +102,8 @@ class Summary:
         if self.searched:
             lines.append(
                 f"{self.within_tolerance} of {self.reachable} reachable stimuli "
-                f"({100 * self.share_within_tolerance:.1f} %) within {100 * self.tolerance:g} % of their target, "
-                f"{self.within_two_percent} within 2 %, largest residual {100 * self.largest_residual:.2f} %"
+                f"({100 * self.share_within_tolerance:.1f} %) within {100 * self.tolerance:g} % of "
+                f"their target, {self.within_two_percent} within 2 %, largest residual {100 * self.largest_residual:.2f} %"
             )
             lines.append(
                 f"{self.encodes} encodes, {self.encodes_per_stimulus:.2f} a stimulus on average; "

@@ -1,0 +1,59 @@
+"""AVIF (AV1) through Pillow, libaom and dav1d."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import PIL
+from PIL import features
+
+from stimuli.codecs.base import Pixels, Scale, Setting, load_with_pillow, resolve_settings, save_with_pillow
+from stimuli.errors import CodecNotInstalledError
+
+
+class AvifCodec:
+    """libaom, tuned for still pictures, on one thread because the number of threads changes its bits.
+
+    The quality moves the size by about 6 % a step, so the strength of the quantiser's adaptation (about
+    0.16 % a unit) is the fine scale; 100 is libaom's own default.
+    """
+
+    name = "avif"
+    extension = "avif"
+    scales = (
+        Scale("quality", 0, 99, 1, start=45, slope=0.033),
+        Scale("deltaq_strength", 0, 200, 1, start=100, slope=0.0016),
+    )
+
+    def __init__(self, settings: Mapping[str, object]) -> None:
+        if not features.check("avif"):
+            raise CodecNotInstalledError("avif", "this Pillow was built without AVIF: pip install -U pillow")
+        self.settings = resolve_settings(
+            settings,
+            {
+                "speed": Setting(4, low=0, high=10),
+                "subsampling": Setting("4:4:4", ("4:4:4", "4:2:2", "4:2:0")),
+                "tune": Setting("iq", ("iq",)),
+            },
+        )
+        self.version = f"libavif {features.version('avif')}, Pillow {PIL.__version__}"
+
+    def encode(self, source: Pixels, quality: Mapping[str, float]) -> bytes:
+        """The AVIF file at a whole quality from 0 to 99 and a strength from 0 to 200."""
+        return save_with_pillow(
+            source,
+            "AVIF",
+            quality=int(quality["quality"]),
+            speed=self.settings["speed"],
+            subsampling=self.settings["subsampling"],
+            codec="aom",
+            max_threads=1,
+            advanced={
+                "tune": str(self.settings["tune"]),
+                "deltaq-strength": str(int(quality["deltaq_strength"])),
+            },
+        )
+
+    def decode(self, bitstream: bytes) -> Pixels:
+        """The pixels as libavif gives them."""
+        return load_with_pillow(bitstream, "AVIF")

@@ -1,0 +1,183 @@
+"""What a codec is to this project, and what every family shares."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from PIL import Image
+
+from stimuli.errors import CodecSettingsError
+from stimuli.pictures import Pixels as Pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """A quality parameter that the search may turn.
+
+    Values are `low`, `low` + `step`, ... up to `high`; a `step` of 0 means any number. `increasing` says
+    whether a larger number makes a larger file. `log` says that sizes are nearer to linear in the logarithm
+    of the parameter, and then a step is one of its natural logarithm. `start` is the first value to try,
+    and for a fine scale the value that the coarse search uses. `slope` is the typical change of ln bytes a
+    unit (a unit of ln for a log scale): a first guess that spares a try, never trusted.
+    """
+
+    name: str
+    low: float
+    high: float
+    step: float = 1.0
+    increasing: bool = True
+    log: bool = False
+    start: float | None = None
+    slope: float | None = None
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
+            raise ValueError(f"scale {self.name!r} needs a finite low below its high")
+        if self.step < 0 or (self.log and self.low <= 0):
+            raise ValueError(f"scale {self.name!r} needs a step of 0 or more, and a positive low when log")
+
+    @property
+    def first(self) -> float:
+        """The value to try first: `start`, else the middle of the range."""
+        if self.start is not None:
+            return self.snap(self.start)
+        middle = math.sqrt(self.low * self.high) if self.log else (self.low + self.high) / 2
+        return self.snap(middle)
+
+    @property
+    def smallest(self) -> float:
+        """The end of the range that makes the smallest files."""
+        return float(self.low if self.increasing else self.high)
+
+    @property
+    def largest(self) -> float:
+        """The end of the range that makes the largest files."""
+        return float(self.high if self.increasing else self.low)
+
+    def snap(self, value: float) -> float:
+        """The nearest value that the scale allows."""
+        value = min(max(value, self.low), self.high)
+        if value in (self.low, self.high):
+            return float(value)
+        if self.step == 0:
+            return float(f"{value:.7g}")
+        if self.log:
+            steps = round(math.log(value / self.low) / self.step)
+            return min(float(f"{self.low * math.exp(steps * self.step):.10g}"), float(self.high))
+        snapped = self.low + round((value - self.low) / self.step) * self.step
+        return min(float(f"{snapped:.10g}"), float(self.high))
+
+    def coordinate(self, value: float) -> float:
+        """A number that rises with file size and in which ln bytes is nearly linear."""
+        position = math.log(value) if self.log else value
+        return position if self.increasing else -position
+
+    def value_at(self, coordinate: float) -> float:
+        """The allowed value nearest to a coordinate."""
+        position = coordinate if self.increasing else -coordinate
+        ends = sorted((self.coordinate(self.low), self.coordinate(self.high)))
+        if coordinate <= ends[0]:
+            return self.smallest
+        if coordinate >= ends[1]:
+            return self.largest
+        return self.snap(math.exp(position) if self.log else position)
+
+    def neighbour(self, value: float, steps: int) -> float | None:
+        """The value `steps` steps towards larger files, or None past the end or without steps."""
+        if self.step == 0:
+            return None
+        shift = (steps if self.increasing else -steps) * self.step
+        moved = value * math.exp(shift) if self.log else value + shift
+        snapped = self.snap(moved)
+        return None if snapped == value else snapped
+
+
+@runtime_checkable
+class Codec(Protocol):
+    """An encoder and decoder with its version and settings; docs/codecs.md shows how to add one.
+
+    `scales` has the quality parameter, and after it, where its steps are coarser than a rate tolerance, a
+    fine one. `encode` takes pixels and a value for every scale by name, and must give the same bytes for
+    the same input, on any number of threads or processes. `decode` returns pixels of the coded size.
+    `extension` is the file name ending of its bitstreams, without a dot.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def version(self) -> str: ...
+    @property
+    def settings(self) -> Mapping[str, object]: ...
+    @property
+    def extension(self) -> str: ...
+    @property
+    def scales(self) -> tuple[Scale, ...]: ...
+
+    def encode(self, source: Pixels, quality: Mapping[str, float], /) -> bytes: ...
+    def decode(self, bitstream: bytes, /) -> Pixels: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One key that a family takes: its default and what is allowed."""
+
+    default: object
+    allowed: tuple[object, ...] = ()
+    low: float | None = None
+    high: float | None = None
+
+    def read(self, key: str, value: object) -> object:
+        """The value if it is allowed; raises CodecSettingsError."""
+        wanted = type(self.default)
+        if type(value) is not wanted and not (wanted is float and type(value) is int):
+            raise CodecSettingsError(key, f"must be {_KINDS[wanted]}, got {value!r}")
+        if self.allowed and value not in self.allowed:
+            options = ", ".join(repr(option) for option in self.allowed)
+            raise CodecSettingsError(key, f"must be one of {options}, got {value!r}")
+        if isinstance(value, (int, float)) and (
+            (self.low is not None and value < self.low) or (self.high is not None and value > self.high)
+        ):
+            raise CodecSettingsError(key, f"must lie between {self.low:g} and {self.high:g}, got {value!r}")
+        return value
+
+
+_KINDS: dict[type, str] = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+
+
+def resolve_settings(given: Mapping[str, object], known: Mapping[str, Setting]) -> dict[str, object]:
+    """Every known setting with its given or default value; raises CodecSettingsError for any other."""
+    for key in given:
+        if key not in known:
+            options = f"it takes {', '.join(known)}" if known else "it takes no settings"
+            raise CodecSettingsError(key, f"is not a setting of this codec family; {options}")
+    return {
+        key: setting.read(key, given[key]) if key in given else setting.default
+        for key, setting in known.items()
+    }
+
+
+def to_image(pixels: Pixels) -> Image.Image:
+    """A bare Pillow picture: no profile, no metadata."""
+    return Image.fromarray(np.ascontiguousarray(pixels))
+
+
+def save_with_pillow(pixels: Pixels, format: str, **options: object) -> bytes:
+    """The file that Pillow or one of its plugins writes for these pixels."""
+    buffer = io.BytesIO()
+    to_image(pixels).save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+def load_with_pillow(bitstream: bytes, format: str) -> Pixels:
+    """The pixels that Pillow or one of its plugins reads from a file of this format, as 8-bit RGB."""
+    with Image.open(io.BytesIO(bitstream), formats=(format,)) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+CodecFactory = Callable[[Mapping[str, object]], Codec]

@@ -1,0 +1,86 @@
+"""Which families there are, and from a family and settings to a codec."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import re
+from collections.abc import Callable, Mapping
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+
+from stimuli.codecs.base import Codec, Scale
+from stimuli.codecs.command import CommandCodec
+from stimuli.codecs.reconstructions import FAMILY as RECONSTRUCTIONS
+from stimuli.errors import CodecNotInstalledError, CodecSettingsError, StimuliError
+
+#: The entry-point group through which other packages add families.
+GROUP = "matchrate.codecs"
+
+_IN_PROCESS = {
+    "jpeg": "stimuli.codecs.jpeg:JpegCodec",
+    "webp": "stimuli.codecs.webp:WebpCodec",
+    "jpeg2000": "stimuli.codecs.jpeg2000:Jpeg2000Codec",
+    "avif": "stimuli.codecs.avif:AvifCodec",
+    "heic": "stimuli.codecs.heic:HeicCodec",
+    "jpegxl": "stimuli.codecs.jpegxl:JpegXlCodec",
+}
+
+
+def family_names() -> tuple[str, ...]:
+    """Every family that study.toml may name: built in, command, reconstructions and installed ones."""
+    return (*_IN_PROCESS, "command", RECONSTRUCTIONS, *(point.name for point in _third_party()))
+
+
+def make_codec(family: str, settings: Mapping[str, object], folder: Path) -> Codec:
+    """A codec of a family (any but reconstructions); `folder` is the study's.
+
+    Raises CodecSettingsError for settings, CodecNotInstalledError for an absent library or program.
+    """
+    if family == "command":
+        return CommandCodec(settings, folder)
+    if family in _IN_PROCESS:
+        module, _, name = _IN_PROCESS[family].partition(":")
+        codec: Codec = getattr(importlib.import_module(module), name)(settings)
+        return codec
+    for point in _third_party():
+        if point.name == family:
+            return _make_third_party(point, settings)
+    known = family_names()
+    close = difflib.get_close_matches(family, known, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
+    raise CodecSettingsError("family", f"{family!r} is not known; {hint}")
+
+
+def _third_party() -> list[EntryPoint]:
+    reserved = (*_IN_PROCESS, "command", RECONSTRUCTIONS)
+    points = {point.name: point for point in entry_points(group=GROUP) if point.name not in reserved}
+    return [points[name] for name in sorted(points)]
+
+
+def _make_third_party(point: EntryPoint, settings: Mapping[str, object]) -> Codec:
+    try:
+        factory: Callable[[Mapping[str, object]], object] = point.load()
+    except Exception as error:
+        raise CodecNotInstalledError(point.name, f"its entry point {point.value} fails: {error!r}") from None
+    try:
+        codec = factory(dict(settings))
+    except StimuliError:
+        raise
+    except Exception as error:
+        raise CodecSettingsError("settings", f"are refused by {point.value}: {error!r}") from None
+    if not isinstance(codec, Codec):
+        lacking = [name for name in _needed() if not hasattr(codec, name)]
+        raise CodecNotInstalledError(
+            point.name, f"{point.value} lacks {', '.join(lacking)} of the Codec protocol"
+        )
+    scales = codec.scales
+    if len(scales) not in (1, 2) or not all(isinstance(scale, Scale) for scale in scales):
+        raise CodecNotInstalledError(point.name, f"{point.value} must have one or two scales")
+    if not re.fullmatch(r"[A-Za-z0-9]{1,10}", str(codec.extension)):
+        raise CodecNotInstalledError(point.name, f"{point.value} has the extension {codec.extension!r}")
+    return codec
+
+
+def _needed() -> tuple[str, ...]:
+    return ("name", "version", "settings", "extension", "scales", "encode", "decode")

@@ -1,0 +1,76 @@
+"""Work over processes that end with their parent, however that ends."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.synchronize import Event
+from typing import TypeVar
+
+from stimuli.errors import EncodingError
+from stimuli.programs import end_all
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+
+def worker_count(workers: int | None) -> int:
+    """The number of processes asked for, else one for each processor that this process may use."""
+    if workers is not None:
+        return workers
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return os.cpu_count() or 1
+
+
+def run_jobs(
+    function: Callable[[Job], Result], jobs: Sequence[Job], workers: int
+) -> Iterator[tuple[int, Result]]:
+    """Yield (index, result) as jobs end, in any order.
+
+    With one worker or one job everything runs in this process. The first exception of a job ends all the
+    others and is raised; so does an interrupt. Nothing of a worker outlives this call or this process.
+    """
+    if workers <= 1 or len(jobs) <= 1:
+        for i, job in enumerate(jobs):
+            yield i, function(job)
+        return
+    # Forked children would inherit the threads and locks of a server or a test run.
+    context = multiprocessing.get_context("spawn")
+    stop = context.Event()
+    pool = ProcessPoolExecutor(min(workers, len(jobs)), context, initializer=_start, initargs=(stop,))
+    done = False
+    try:
+        futures = {pool.submit(function, job): i for i, job in enumerate(jobs)}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+        done = True
+    except BrokenProcessPool:
+        raise EncodingError(
+            "a worker process died, perhaps for want of memory; run again to resume, with fewer workers"
+        ) from None
+    finally:
+        if not done:
+            stop.set()
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _start(stop: Event) -> None:
+    """In a new worker: leave Ctrl-C to the parent, and watch for the moment to end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_watch, args=(stop,), daemon=True).start()
+
+
+def _watch(stop: Event) -> None:
+    parent = multiprocessing.parent_process()
+    while parent is not None and parent.is_alive():
+        if stop.wait(0.2):
+            break
+    # Files are written whole or not at all, so that a worker may end at any moment.
+    end_all()
+    os._exit(1)
