@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 if not __package__:
-    # Run as a file, Python puts this folder first on the path: the package would be missing, and its modules would
-    # stand in the way of others of the same name.
+    # Run as a file, Python puts this folder first on the path: the package would be missing, and its modules
+    # would stand in the way of others of the same name.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from analysis.arguments import command_line, options_from, output_folder, parser
@@ -33,7 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         folder = output_folder(arguments)
         tables = read_tables(arguments.input, arguments.study)
         total = 3 * options.replicates
-        with tqdm(total=total, desc="resampling", unit="fit", disable=not sys.stderr.isatty(), leave=False) as bar:
+        with tqdm(
+            total=total, desc="resampling", unit="fit", disable=not sys.stderr.isatty(), leave=False
+        ) as bar:
             result = analyse_study(tables, options, progress=bar.update)
         document = results_document(result, command_line(arguments, options, folder))
         report = write_outputs(document, folder)

@@ -19,22 +19,33 @@ def parser() -> argparse.ArgumentParser:
         description="Elo scores, BD-rates with intervals and a report from the judgments of one study.",
     )
     made.add_argument(
-        "input", metavar="INPUT", help="an export folder, a study folder (its newest export) or a postgresql:// address"
+        "input",
+        metavar="INPUT",
+        help="an export folder, a study folder (its newest export) or a postgresql:// address",
     )
     made.add_argument("--study", metavar="NAME", help="needed when the input holds several studies")
     compared = made.add_mutually_exclusive_group(required=True)
     compared.add_argument("--anchor", metavar="CODEC", help="compare every codec against this one")
     compared.add_argument("--test", metavar="CODEC", help="compare this codec against every other")
     made.add_argument("-o", "--output", metavar="DIR", help="where outputs go (a study folder has report/)")
-    made.add_argument("--zero", metavar="CONDITION", help="the condition fixed at Elo 1500 (default: the original)")
     made.add_argument(
-        "--rate-mean", choices=("geometric", "arithmetic"), default="geometric", help="mean of bpp over sources"
+        "--zero", metavar="CONDITION", help="the condition fixed at Elo 1500 (default: the original)"
     )
-    made.add_argument("--replicates", type=int, default=1000, metavar="N", help="resamplings of each kind (1000)")
+    made.add_argument(
+        "--rate-mean",
+        choices=("geometric", "arithmetic"),
+        default="geometric",
+        help="mean of bpp over sources",
+    )
+    made.add_argument(
+        "--replicates", type=int, default=1000, metavar="N", help="resamplings of each kind (1000)"
+    )
     made.add_argument("--seed", type=int, default=0, metavar="N", help="of the resampling (0)")
     made.add_argument("--confidence", type=float, default=0.95, metavar="P", help="of the intervals (0.95)")
     made.add_argument(
-        "--include-simulated", action="store_true", help="analyse simulated and real judgments together, labelled"
+        "--include-simulated",
+        action="store_true",
+        help="analyse simulated and real judgments together, labelled",
     )
     return made
 
@@ -66,7 +77,8 @@ def output_folder(arguments: argparse.Namespace) -> Path:
 
 
 def command_line(arguments: argparse.Namespace, options: Options, folder: Path) -> list[str]:
-    """The command that repeats this analysis, with every setting that bears on the numbers and no password."""
+    """The command that repeats this analysis, with every setting that bears on the numbers and no
+    password."""
     shown = re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", arguments.input)
     words = ["analyze-study", shown]
     for name, value in (

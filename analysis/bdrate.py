@@ -1,7 +1,8 @@
-"""BD-rate: the mean difference of ln rate between two curves over the quality that they share (Bjontegaard 2001).
+"""BD-rate: the mean difference of ln rate between two curves over the quality that they share (Bjontegaard
+2001).
 
-The rules of overlap: the shared range over the range of the narrower curve is flagged under 1/2 and refused under
-1/4; where there is none, or a curve is one point, monotony alone bounds the rate ratio.
+The rules of overlap: the shared range over the range of the narrower curve is flagged under 1/2 and refused
+under 1/4; where there is none, or a curve is one point, monotony alone bounds the rate ratio.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.curves import Curve, Floats, Knots, knots, mean_log_rate
-from analysis.errors import BadCurve, InsufficientOverlap
+from analysis.errors import BadCurveError, InsufficientOverlapError
 
 FLAGGED_UNDER = 0.5
 REFUSED_UNDER = 0.25
@@ -27,8 +28,9 @@ Method = Literal["pchip"]
 class BDRate:
     """A comparison of a test curve against an anchor curve.
 
-    `log_ratio` is the mean of ln(test rate / anchor rate), NaN unless `status` is ok or flagged; `ratio_low` and
-    `ratio_high` bound the ratio of rates at every shared quality by monotony alone (0 and inf where open).
+    `log_ratio` is the mean of ln(test rate / anchor rate), NaN unless `status` is ok or flagged; `ratio_low`
+    and `ratio_high` bound the ratio of rates at every shared quality by monotony alone (0 and inf where
+    open).
     """
 
     status: Status
@@ -62,34 +64,44 @@ def bd_rate(
     test_quality: Sequence[float] | Floats,
     method: Method = "pchip",
 ) -> BDRate:
-    """BD-rate of a test codec against an anchor from rates (bpp, kbit/s, any unit) and qualities (Elo, dB, any scale).
+    """BD-rate of a test codec against an anchor from rates (bpp, kbit/s, any unit) and qualities (Elo, dB,
+    any scale).
 
-    Quality is made monotone by isotonic regression first, all points weighing alike. Raises BadCurve for points that
-    are no curve and InsufficientOverlap where the curves share less than a quarter of the narrower one's quality.
+    Quality is made monotone by isotonic regression first, all points weighing alike. Raises BadCurveError for
+    points that are no curve and InsufficientOverlapError where the curves share less than a quarter of the
+    narrower one's quality.
     """
     if method != "pchip":
-        raise BadCurve(f"method {method!r} is unknown; the method is 'pchip'")
+        raise BadCurveError(f"method {method!r} is unknown; the method is 'pchip'")
     pair = []
-    for name, rates, quality in (("anchor", anchor_rates, anchor_quality), ("test", test_rates, test_quality)):
+    for name, rates, quality in (
+        ("anchor", anchor_rates, anchor_quality),
+        ("test", test_rates, test_quality),
+    ):
         r, q = np.asarray(rates, dtype=float), np.asarray(quality, dtype=float)
         if r.ndim != 1 or r.shape != q.shape:
-            raise BadCurve(f"{name}: {r.size} rates and {q.size} qualities; give one quality for each rate")
+            raise BadCurveError(
+                f"{name}: {r.size} rates and {q.size} qualities; give one quality for each rate"
+            )
         if not (np.isfinite(r).all() and np.isfinite(q).all() and (r > 0).all()):
-            raise BadCurve(f"{name}: rates must be above zero and qualities finite")
+            raise BadCurveError(f"{name}: rates must be above zero and qualities finite")
         if r.size < 2 or len(set(r.tolist())) < 2:
-            raise BadCurve(f"{name}: a BD-rate needs at least two rate points, and there is {len(set(r.tolist()))}")
+            raise BadCurveError(
+                f"{name}: a BD-rate needs at least two rate points, and there is {len(set(r.tolist()))}"
+            )
         curve = knots(q[None], np.log(r)[None], np.ones((1, r.size))).curve(0)
         if len(curve.quality) < 2:
-            raise BadCurve(f"{name}: quality does not rise with rate anywhere, so no curve exists")
+            raise BadCurveError(f"{name}: quality does not rise with rate anywhere, so no curve exists")
         pair.append(curve)
     result = compare_curves(pair[0], pair[1])
     if result.status in ("refused", "no_overlap"):
-        raise InsufficientOverlap(result.overlap, result.ratio_low, result.ratio_high)
+        raise InsufficientOverlapError(result.overlap, result.ratio_low, result.ratio_high)
     return result
 
 
 def compare_curves(anchor: Curve, test: Curve) -> BDRate:
-    """The comparison of two curves with its status; never raises, a comparison that cannot be made says so."""
+    """The comparison of two curves with its status; never raises, a comparison that cannot be made says
+    so."""
     low, high = max(anchor.low, test.low), min(anchor.high, test.high)
     bounds = ratio_bounds(anchor, test)
     if len(anchor.quality) < 2 or len(test.quality) < 2:
@@ -107,7 +119,8 @@ def compare_curves(anchor: Curve, test: Curve) -> BDRate:
 def ratio_bounds(anchor: Curve, test: Curve) -> tuple[float, float]:
     """Bounds of the ratio of rates that follow from monotony and the knots alone.
 
-    They hold at every quality that both curves share or, where they share none, at every quality between the two.
+    They hold at every quality that both curves share or, where they share none, at every quality between the
+    two.
     """
     ends = sorted((max(anchor.low, test.low), min(anchor.high, test.high)))
     inner = np.concatenate([anchor.quality, test.quality, ends])
@@ -129,8 +142,9 @@ def _rate_bounds(curve: Curve, at: Floats) -> tuple[Floats, Floats]:
 class LogRatios:
     """ln rate ratios of a batch of curve pairs.
 
-    `value` is the mean ln ratio where the curves overlap; where they do not, `censored` is -1 (the ratio is below
-    `value`), +1 (above it) or 0 with a NaN value (nothing is known). `overlap` and the range of quality go along.
+    `value` is the mean ln ratio where the curves overlap; where they do not, `censored` is -1 (the ratio is
+    below `value`), +1 (above it) or 0 with a NaN value (nothing is known). `overlap` and the range of quality
+    go along.
     """
 
     value: Floats
@@ -141,7 +155,8 @@ class LogRatios:
 
 
 def log_ratios(anchor: Knots, test: Knots) -> LogRatios:
-    """`compare_curves` for every row of a batch, without refusing a narrow overlap: censoring is for none at all."""
+    """`compare_curves` for every row of a batch, without refusing a narrow overlap: censoring is for none at
+    all."""
     rows = len(anchor.count)
     value = np.full(rows, np.nan)
     censored = np.zeros(rows, dtype=np.int8)

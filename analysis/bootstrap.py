@@ -1,12 +1,13 @@
 """Cluster resampling of raters, of sources and of their cells, and the multiway variance that follows.
 
-Judgments of one rater, and judgments of one source, are not independent. Whole clusters are drawn with replacement
-and everything is fitted again: scores, curves, BD-rates. With V the variance over replicates,
+Judgments of one rater, and judgments of one source, are not independent. Whole clusters are drawn with
+replacement and everything is fitted again: scores, curves, BD-rates. With V the variance over replicates,
 
     V = V_raters + V_sources - V_cells, not under the larger of V_raters and V_sources
 
-(Cameron, Gelbach and Miller 2011), and intervals take a t quantile with one degree of freedom less than the fewest
-clusters. Each V carries the factor clusters / (clusters - 1), since drawing n of n clusters understates it by that.
+(Cameron, Gelbach and Miller 2011), and intervals take a t quantile with one degree of freedom less than the
+fewest clusters. Each V carries the factor clusters / (clusters - 1), since drawing n of n clusters
+understates it by that.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ _CHUNK = 100
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Resampled:
-    """What one way of resampling gave: Elo about the mean (replicates x conditions), and ln ratios for each pair of codecs."""
+    """What one way of resampling gave: Elo about the mean (replicates x conditions), and ln ratios for each
+    pair of codecs."""
 
     kind: Clusters
     clusters: int
@@ -82,7 +84,8 @@ class Bootstrap:
         return float(stats.t.ppf(0.5 + confidence / 2, self.degrees_of_freedom))
 
     def elo_standard_errors(self, contrast: Floats) -> Floats:
-        """Multiway standard errors of linear contrasts (rows of `contrast`, contrasts x conditions) of Elo."""
+        """Multiway standard errors of linear contrasts (rows of `contrast`, contrasts x conditions) of
+        Elo."""
         if not self.resampled:
             return np.full(len(contrast), np.nan)
         return np.sqrt(self._multiway(lambda r: np.einsum("ck,bk->bc", contrast, r.elo).var(axis=0, ddof=1)))
@@ -90,8 +93,8 @@ class Bootstrap:
     def log_ratio_interval(self, pair: tuple[str, str], estimate: float, confidence: float) -> Interval:
         """The interval of a mean ln rate ratio.
 
-        Replicates whose curves share no quality take part with the bound that they imply; where more of them than the
-        tail allows lie on one side, that limit is open.
+        Replicates whose curves share no quality take part with the bound that they imply; where more of them
+        than the tail allows lie on one side, that limit is open.
         """
         enough = all(np.isfinite(r.ratios[pair].value).sum() > 1 for r in self.resampled.values())
         if not self.resampled or np.isnan(estimate) or not enough:
@@ -118,17 +121,21 @@ class Bootstrap:
         }
 
     def apart_share(self, pair: tuple[str, str], side: int) -> float | None:
-        """The share of replicates, over raters or sources whichever is less, in which the curves lie apart on `side`.
+        """The share of replicates, over raters or sources whichever is less, in which the curves lie apart on
+        `side`.
 
         `side` is -1 where the test's ratio is bounded from above and +1 where it is bounded from below.
         """
         shares = [
-            float((r.ratios[pair].censored == side).mean()) for kind, r in self.resampled.items() if kind != "cells"
+            float((r.ratios[pair].censored == side).mean())
+            for kind, r in self.resampled.items()
+            if kind != "cells"
         ]
         return min(shares, default=None)
 
     def overlap_spread(self, pair: tuple[str, str]) -> tuple[float, float] | None:
-        """The 2.5 % and 97.5 % points of the overlap over raters and sources: the range is refitted as well."""
+        """The 2.5 % and 97.5 % points of the overlap over raters and sources: the range is refitted as
+        well."""
         values = [r.ratios[pair].overlap for kind, r in self.resampled.items() if kind != "cells"]
         if not values:
             return None
@@ -157,10 +164,11 @@ def bootstrap(
     rate_mean: RateMean = "geometric",
     progress: Callable[[int], object] = lambda _: None,
 ) -> Bootstrap:
-    """Resamples raters, sources and cells, and refits scores, curves and the ln ratio of each (anchor, test) pair.
+    """Resamples raters, sources and cells, and refits scores, curves and the ln ratio of each (anchor, test)
+    pair.
 
-    The draws of each resampling come from their own child of `seed`, so that the result depends on nothing else.
-    `progress` is told of every finished replicate.
+    The draws of each resampling come from their own child of `seed`, so that the result depends on nothing
+    else. `progress` is told of every finished replicate.
     """
     children = dict(zip(RESAMPLINGS, np.random.SeedSequence(seed).spawn(len(RESAMPLINGS)), strict=True))
     sizes = {kind: comparisons.clusters(kind)[1] for kind in RESAMPLINGS}

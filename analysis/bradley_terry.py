@@ -1,7 +1,8 @@
 """Bradley-Terry scores by damped Newton steps, one win matrix or a whole batch of them.
 
-Bradley and Terry 1952: P(i preferred to j) = 1 / (1 + exp(theta_j - theta_i)). The likelihood has a finite maximum
-only where the win graph is strongly connected (Ford 1957); elsewhere a stated Gaussian prior makes it finite.
+Bradley and Terry 1952: P(i preferred to j) = 1 / (1 + exp(theta_j - theta_i)). The likelihood has a finite
+maximum only where the win graph is strongly connected (Ford 1957); elsewhere a stated Gaussian prior makes it
+finite.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from analysis.elo import ELO_PER_LOGIT
-from analysis.errors import DisconnectedGraph, NotConverged
+from analysis.errors import DisconnectedGraphError, NotConvergedError
 from analysis.judgments import Comparisons
 from analysis.scaling import Floats, Refits, Scores
 
@@ -27,7 +28,8 @@ _LONGEST_STEP = 2.0
 
 @dataclass(frozen=True, slots=True)
 class BradleyTerry:
-    """The scaling model; `prior_elo` is the standard deviation of the prior that is used where one is needed."""
+    """The scaling model; `prior_elo` is the standard deviation of the prior that is used where one is
+    needed."""
 
     prior_elo: float = 1000.0
 
@@ -39,7 +41,9 @@ class BradleyTerry:
     @property
     def prior(self) -> str:
         """The prior in words."""
-        return f"Gaussian prior of standard deviation {self.prior_elo:g} Elo on each score about the mean of all"
+        return (
+            f"Gaussian prior of standard deviation {self.prior_elo:g} Elo on each score about the mean of all"
+        )
 
     @property
     def ridge(self) -> float:
@@ -49,12 +53,13 @@ class BradleyTerry:
     def fit(self, comparisons: Comparisons) -> Scores:
         """Maximum likelihood, or the maximum under the prior where the win graph is not strongly connected.
 
-        Raises DisconnectedGraph when conditions were never compared with each other, even through others.
+        Raises DisconnectedGraphError when conditions were never compared with each other, even through
+        others.
         """
         wins = comparisons.wins()
         groups = components(wins, strongly=False)
         if len(groups) > 1:
-            raise DisconnectedGraph([[comparisons.conditions[i] for i in group] for group in groups])
+            raise DisconnectedGraphError([[comparisons.conditions[i] for i in group] for group in groups])
         groups = components(wins, strongly=True)
         separated = len(groups) > 1
         ridge = self.ridge if separated else 0.0
@@ -66,7 +71,9 @@ class BradleyTerry:
         prior = self.prior if separated else None
         return Scores(comparisons.conditions, theta[0], covariance[0], prior, named)
 
-    def refit(self, comparisons: Comparisons, cluster: NDArray[np.intp], counts: Floats, scores: Scores) -> Refits:
+    def refit(
+        self, comparisons: Comparisons, cluster: NDArray[np.intp], counts: Floats, scores: Scores
+    ) -> Refits:
         """Scores under resampled clusters; the prior enters where the fit needed it or a replicate does."""
         wins = resampled_wins(comparisons, cluster, counts)
         prior_used = np.full(len(wins), True) if scores.prior else ~strongly_connected(wins)
@@ -76,9 +83,10 @@ class BradleyTerry:
 
 def components(wins: Floats, *, strongly: bool) -> list[list[int]]:
     """The connected components of the win graph, each a list of conditions."""
-    # connected_components follows an edge from winner to loser; its direction does not matter to the components.
-    connection = "strong" if strongly else "weak"
-    number, label = connected_components(csr_array(wins > 0), directed=True, connection=connection)
+    # connected_components follows an edge from winner to loser; its direction does not matter to the
+    # components.
+    edges = csr_array((wins > 0).astype(np.int8))
+    number, label = connected_components(edges, directed=True, connection="strong" if strongly else "weak")
     return [np.flatnonzero(label == component).tolist() for component in range(number)]
 
 
@@ -99,7 +107,8 @@ def strongly_connected(wins: Floats) -> NDArray[np.bool_]:
 
 
 def resampled_wins(comparisons: Comparisons, cluster: NDArray[np.intp], counts: Floats) -> Floats:
-    """Win matrices (replicates x conditions x conditions) with comparison k weighted by `counts[:, cluster[k]]`.
+    """Win matrices (replicates x conditions x conditions) with comparison k weighted by `counts[:,
+    cluster[k]]`.
 
     One sparse product: clusters x ordered pairs of conditions, summed beforehand.
     """
@@ -119,14 +128,16 @@ def resampled_wins(comparisons: Comparisons, cluster: NDArray[np.intp], counts: 
 def maximise(wins: Floats, ridge: Floats, start: Floats) -> tuple[Floats, Floats]:
     """The maximum of the penalised likelihood for each win matrix, and the inverse of its information.
 
-    `wins` is batch x n x n, `ridge` (batch) the precision of the Gaussian prior about the mean, `start` n scores.
-    Returns scores (batch x n, each row summing to zero) and covariances (batch x n x n). Raises NotConverged.
+    `wins` is batch x n x n, `ridge` (batch) the precision of the Gaussian prior about the mean, `start` n
+    scores. Returns scores (batch x n, each row summing to zero) and covariances (batch x n x n). Raises
+    NotConvergedError.
     """
     batch, size, _ = wins.shape
     theta = np.tile(start - start.mean(), (batch, 1))
     totals = wins + wins.transpose(0, 2, 1)
     won = wins.sum(axis=2)
-    # Scores are free up to a constant; this much of 11^T makes the information invertible without moving the maximum.
+    # Scores are free up to a constant; this much of 11^T makes the information invertible without moving the
+    # maximum.
     lift = np.maximum(totals.sum(axis=(1, 2)) / (4.0 * size), ridge)[:, None, None] / size
     constant = 1.0 / (size * (ridge[:, None, None] + size * lift))
     covariance = np.empty_like(wins)
@@ -136,14 +147,16 @@ def maximise(wins: Floats, ridge: Floats, start: Floats) -> tuple[Floats, Floats
     for _ in range(_MOST_STEPS):
         gradient, information = _derivatives(theta[open_], totals[open_], won[open_], ridge[open_])
         inverse = np.linalg.inv(information + lift[open_] + damping[open_, None, None] * np.eye(size))
-        # einsum and not matmul: BLAS may split a product by threads, and results must not depend on their number.
+        # einsum and not matmul: BLAS may split a product by threads, and results must not depend on their
+        # number.
         step = np.einsum("bij,bj->bi", inverse, gradient)
         step -= step.mean(axis=1, keepdims=True)
         largest = np.abs(step).max(axis=1)
         step *= np.minimum(1.0, _LONGEST_STEP / np.maximum(largest, 1e-300))[:, None]
         tried = theta[open_] + step
         reached = _objective(tried, wins[open_], ridge[open_])
-        # A step that lowers the objective is taken back and tried again with more damping; rounding alone is let by.
+        # A step that lowers the objective is taken back and tried again with more damping; rounding alone is
+        # let by.
         better = reached >= value[open_] - 1e-9 * np.abs(value[open_]) - 1e-12
         done = better & (largest < _STEP_TOLERANCE) & (damping[open_] == 0)
         covariance[open_[done]] = inverse[done] - constant[open_[done]]
@@ -156,7 +169,7 @@ def maximise(wins: Floats, ridge: Floats, start: Floats) -> tuple[Floats, Floats
         open_ = open_[~done]
         if not len(open_):
             return theta, covariance
-    raise NotConverged(len(open_))
+    raise NotConvergedError(len(open_))
 
 
 def _probability(theta: Floats) -> Floats:
@@ -168,7 +181,8 @@ def _objective(theta: Floats, wins: Floats, ridge: Floats) -> Floats:
     difference = theta[:, :, None] - theta[:, None, :]
     # log P = -log(1 + exp(-d)), written so that neither end overflows.
     log_p = np.minimum(difference, 0.0) - np.log1p(np.exp(-np.abs(difference)))
-    return (wins * log_p).sum(axis=(1, 2)) - 0.5 * ridge * (theta**2).sum(axis=1)
+    value = (wins * log_p).sum(axis=(1, 2)) - 0.5 * ridge * (theta**2).sum(axis=1)
+    return np.asarray(value)
 
 
 def _derivatives(theta: Floats, totals: Floats, won: Floats, ridge: Floats) -> tuple[Floats, Floats]:

@@ -1,4 +1,5 @@
-"""Curves of ln rate over quality: isotonic scores, one knot a tied block, monotone cubic pieces between knots.
+"""Curves of ln rate over quality: isotonic scores, one knot a tied block, monotone cubic pieces between
+knots.
 
 Everything works on a batch of curves at once (rows), so that a thousand replicates cost little more than one.
 """
@@ -13,7 +14,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-#: Isotonic values closer than this share of a curve's range are one block: rounding must not make two knots of one.
+#: Isotonic values closer than this share of a curve's range are one block: rounding must not make two knots
+#: of one.
 _SAME = 1e-10
 
 
@@ -46,12 +48,14 @@ class Curve:
         t = (quality - self.quality[piece]) / width
         y0, y1 = self.log_rate[piece], self.log_rate[piece + 1]
         m0, m1 = slopes[piece] * width, slopes[piece + 1] * width
-        return y0 + t * (m0 + t * (3 * (y1 - y0) - 2 * m0 - m1 + t * (2 * (y0 - y1) + m0 + m1)))
+        c2, c3 = 3 * (y1 - y0) - 2 * m0 - m1, 2 * (y0 - y1) + m0 + m1
+        return np.asarray(y0 + t * (m0 + t * (c2 + t * c3)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Knots:
-    """A batch of curves: rows of `quality` and `log_rate` hold `count` knots and are padded with NaN after them."""
+    """A batch of curves: rows of `quality` and `log_rate` hold `count` knots and are padded with NaN after
+    them."""
 
     quality: Floats
     log_rate: Floats
@@ -72,8 +76,8 @@ class Knots:
 def isotonic(values: Floats, weights: Floats) -> Floats:
     """Weighted isotonic regression of each row of `values` (rows x points), rising along the points.
 
-    The max-min formula: the fit at k is the maximum over i <= k of the minimum over j >= k of the weighted mean of
-    points i to j (Robertson, Wright and Dykstra 1988, theorem 1.4.4).
+    The max-min formula: the fit at k is the maximum over i <= k of the minimum over j >= k of the weighted
+    mean of points i to j (Robertson, Wright and Dykstra 1988, theorem 1.4.4).
     """
     points = values.shape[1]
     fitted = np.full_like(values, -np.inf)
@@ -88,9 +92,11 @@ def isotonic(values: Floats, weights: Floats) -> Floats:
 
 
 def knots(quality: Floats, log_rate: Floats, weights: Floats) -> Knots:
-    """The knots of each row: isotonic quality over rate, a tied block being one knot at its weighted mean ln rate.
+    """The knots of each row: isotonic quality over rate, a tied block being one knot at its weighted mean ln
+    rate.
 
-    All three are rows x points, points in the order of rising rate; weights are one over the variance of a score.
+    All three are rows x points, points in the order of rising rate; weights are one over the variance of a
+    score.
     """
     order = np.argsort(log_rate, axis=1, kind="stable")
     quality, log_rate, weights = (np.take_along_axis(a, order, axis=1) for a in (quality, log_rate, weights))
@@ -112,7 +118,8 @@ def knots(quality: Floats, log_rate: Floats, weights: Floats) -> Knots:
 
 
 def pchip_slopes(x: Floats, y: Floats) -> Floats:
-    """Slopes at the knots of rows of monotone cubic curves (Fritsch and Butland 1984), as SciPy's PchipInterpolator.
+    """Slopes at the knots of rows of monotone cubic curves (Fritsch and Butland 1984), as SciPy's
+    PchipInterpolator.
 
     Both are rows x knots with at least two knots.
     """
@@ -163,6 +170,6 @@ def mean_log_rate(x: Floats, y: Floats, low: Floats, high: Floats) -> Floats:
         piece = np.clip((x < low[:, None]).sum(axis=1) - 1, 0, width.shape[1] - 1)
         pick = (np.arange(len(x)), piece)
         t = ((low - x[pick]) / width[pick])[:, None]
-        at = (y0[pick] + t[:, 0] * (m0[pick] + t[:, 0] * (c2[pick] + t[:, 0] * c3[pick])))
-        return np.where(point, at, area / np.where(point, 1.0, span))
-    return area / span
+        at = y0[pick] + t[:, 0] * (m0[pick] + t[:, 0] * (c2[pick] + t[:, 0] * c3[pick]))
+        return np.asarray(np.where(point, at, area / np.where(point, 1.0, span)))
+    return np.asarray(area / span)

@@ -9,7 +9,8 @@ from importlib import metadata
 from typing import Any
 
 from analysis.bootstrap import FEW_CLUSTERS
-from analysis.errors import listed
+from analysis.elo import ELO_ORIGIN, elo
+from analysis.remarks import remarks
 from analysis.results import CodecComparison, ConditionScore, StudyResult
 
 FORMAT = 1
@@ -59,16 +60,22 @@ def results_document(result: StudyResult, command: Sequence[str] = ()) -> dict[s
         "scaling": {
             "model": result.model,
             "prior": result.scores.prior,
+            "prior_where_needed": result.prior_where_needed,
             "separated": [list(group) for group in result.scores.separated],
             "zero": result.zero,
-            "zero_elo": 1500.0,
+            "zero_elo": ELO_ORIGIN,
         },
         "resampling": {
             "degrees_of_freedom": result.resampled.degrees_of_freedom if result.resampled.resampled else None,
             "t": _number(result.resampled.quantile(options.confidence)),
             "few_clusters_under": FEW_CLUSTERS,
             "kinds": [
-                {"kind": kind, "clusters": r.clusters, "replicates": options.replicates, "prior_used": r.prior_used}
+                {
+                    "kind": kind,
+                    "clusters": r.clusters,
+                    "replicates": options.replicates,
+                    "prior_used": r.prior_used,
+                }
                 for kind, r in result.resampled.resampled.items()
             ],
         },
@@ -93,7 +100,7 @@ def results_document(result: StudyResult, command: Sequence[str] = ()) -> dict[s
         "reference": _reference(result),
         "warnings": [],
     }
-    document["warnings"] = _warnings(result)
+    document["warnings"] = remarks(result)
     return document
 
 
@@ -101,8 +108,6 @@ def _shift(result: StudyResult) -> float:
     """From Elo about the mean, in which curves are kept, to the scale of the scores."""
     first = result.conditions[0]
     place = result.scores.conditions.index(first.condition)
-    from analysis.elo import elo
-
     return first.elo - float(elo(result.scores.theta)[place])
 
 
@@ -160,10 +165,14 @@ def _bound(comparison: CodecComparison) -> str | None:
     parts = []
     if math.isfinite(rate.ratio_high):
         change = 100 * (rate.ratio_high - 1)
-        parts.append(f"at least {-change:.1f} % fewer bits" if change < 0 else f"at most {change:.1f} % more bits")
+        parts.append(
+            f"at least {-change:.1f} % fewer bits" if change < 0 else f"at most {change:.1f} % more bits"
+        )
     if rate.ratio_low > 0:
         change = 100 * (rate.ratio_low - 1)
-        parts.append(f"at least {change:.1f} % more bits" if change > 0 else f"at most {-change:.1f} % fewer bits")
+        parts.append(
+            f"at least {change:.1f} % more bits" if change > 0 else f"at most {-change:.1f} % fewer bits"
+        )
     return " and ".join(parts) or "no bound"
 
 
@@ -197,85 +206,14 @@ def _reference(result: StudyResult) -> dict[str, Any] | None:
         "elo_low": _number(score.low),
         "elo_high": _number(score.high),
         "meets": [
-            {"codec": m.codec, "bpp": _number(m.bpp), "at_lowest_rate": m.at_lowest_rate} for m in result.meetings
+            {"codec": m.codec, "bpp": _number(m.bpp), "at_lowest_rate": m.at_lowest_rate}
+            for m in result.meetings
         ],
     }
 
 
 def _versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: metadata.version(name) for name in _PACKAGES}
-
-
-def _warnings(result: StudyResult) -> list[str]:
-    """What a reader must know before the numbers, one sentence each."""
-    said: list[str] = []
-    scores, resampled = result.scores, result.resampled
-    if scores.prior:
-        groups = " > ".join("{" + listed(group, 4) + "}" for group in scores.separated[:6])
-        more = f" and {len(scores.separated) - 6} more groups" if len(scores.separated) > 6 else ""
-        said.append(
-            f"The win graph is not strongly connected, so the likelihood has no maximum; scores rest on a prior "
-            f"({scores.prior}). Groups, each never beaten by one to its right: {groups}{more}."
-        )
-    said += _cluster_warnings(result)
-    for kind, r in resampled.resampled.items():
-        if r.prior_used and not scores.prior:
-            said.append(
-                f"{r.prior_used} of {resampled.replicates} replicates over {kind} had no strongly connected win graph "
-                "and were fitted with a prior: Gaussian, of the standard deviation that the methods state."
-            )
-    for codec, curve in result.curves.items():
-        points = len(curve.quality) + curve.violations
-        if points == 1:
-            said.append(f"{codec} has a single rate point; a BD-rate needs at least two, so only bounds are given.")
-        elif curve.violations and len(curve.quality) == 1:
-            said.append(f"{codec}: quality does not rise with rate, so its {points} rate points are one knot.")
-        elif curve.violations:
-            said.append(f"{codec}: {curve.violations} of {points} rate points were pooled, as Elo fell while rate rose.")
-    said += [sentence for c in result.codec_comparisons for sentence in _comparison_warnings(c)]
-    if result.rates.mismatched:
-        said.append(f"{result.rates.mismatched} stimuli are more than 2 % off their target rate.")
-    if result.rates.left_out:
-        said.append(
-            f"{len(result.rates.left_out)} pairs of source and rate point lack a stimulus of some codec and were left "
-            "out for all codecs."
-        )
-    if result.never_judged:
-        said.append(f"Never judged and therefore not scored: {listed(result.never_judged)}.")
-    return said
-
-
-def _cluster_warnings(result: StudyResult) -> list[str]:
-    counts = {"raters": len(result.comparisons.raters), "sources": len(result.comparisons.sources)}
-    said = []
-    for kind, count in counts.items():
-        if count == 1:
-            said.append(f"There is one of {kind}: it is taken as fixed, and intervals do not speak of others.")
-        elif count < FEW_CLUSTERS:
-            said.append(
-                f"Only {count} {kind}: with fewer than {FEW_CLUSTERS} clusters, intervals are a rough guide to other "
-                f"{kind}."
-            )
-    if all(count == 1 for count in counts.values()):
-        said.append("One rater on one source: no interval can be given.")
-    return said
-
-
-def _comparison_warnings(comparison: CodecComparison) -> list[str]:
-    name, rate = f"{comparison.test} against {comparison.anchor}", comparison.rate
-    if rate.status == "flagged":
-        return [f"{name}: the curves share only {100 * rate.overlap:.0f} % of the narrower one's Elo range."]
-    if rate.status == "refused":
-        return [
-            f"{name}: the curves share {100 * rate.overlap:.0f} % of the narrower one's Elo range, and a BD-rate needs "
-            "25 %; only bounds are given. A ladder at least three times as wide as the savings would overlap."
-        ]
-    if rate.status == "no_overlap":
-        share = "" if comparison.apart_share is None else f" (so in {100 * comparison.apart_share:.1f} % of replicates)"
-        return [f"{name}: the curves share no Elo{share}; only bounds are given."]
-    if rate.status == "ok" and sum(comparison.censored.values()):
-        return [f"{name}: {sum(comparison.censored.values())} replicates shared no Elo and count as censored."]
-    return []
 
 
 def provenance_line(document: Mapping[str, Any]) -> str:

@@ -15,8 +15,8 @@ ELO_ORIGIN = 1500.0
 def elo(theta: NDArray[np.float64], zero: int | None = None) -> NDArray[np.float64]:
     """Elo of scores in logits, along the last axis.
 
-    1500 + 400 / ln 10 x (theta - origin). The origin is the mean of all conditions, or the condition `zero`: a scale
-    centred on the mean moves when a codec is added, one that is fixed to a condition does not.
+    1500 + 400 / ln 10 x (theta - origin). The origin is the mean of all conditions, or the condition `zero`:
+    a scale centred on the mean moves when a codec is added, one that is fixed to a condition does not.
     """
     origin = theta.mean(axis=-1, keepdims=True) if zero is None else theta[..., zero : zero + 1]
     return ELO_ORIGIN + ELO_PER_LOGIT * (theta - origin)

@@ -16,7 +16,7 @@ class AnalysisError(Exception):
     """Root of every error that `analysis` raises on purpose; its text is one line for a person."""
 
 
-class InputNotFound(AnalysisError):
+class InputNotFoundError(AnalysisError):
     """The input is neither an export folder, nor a study folder with an export, nor a database address."""
 
     def __init__(self, place: str | Path, why: str) -> None:
@@ -24,7 +24,7 @@ class InputNotFound(AnalysisError):
         super().__init__(f"{place}: {why}")
 
 
-class DatabaseRefused(AnalysisError):
+class DatabaseRefusedError(AnalysisError):
     """Postgres could not be read; the password never stands in the message."""
 
     def __init__(self, address: str, why: str) -> None:
@@ -32,7 +32,7 @@ class DatabaseRefused(AnalysisError):
         super().__init__(f"{address}: {why}")
 
 
-class MalformedTable(AnalysisError):
+class MalformedTableError(AnalysisError):
     """A table as a whole cannot be read: no header, no rows, a column is missing."""
 
     def __init__(self, table: str, why: str) -> None:
@@ -40,7 +40,7 @@ class MalformedTable(AnalysisError):
         super().__init__(f"{table}: {why}")
 
 
-class MalformedRow(AnalysisError):
+class MalformedRowError(AnalysisError):
     """One row of a table breaks the contract; `row` counts as the file does."""
 
     def __init__(self, table: str, row: str, column: str, why: str, others: int = 0) -> None:
@@ -49,15 +49,17 @@ class MalformedRow(AnalysisError):
         super().__init__(f"{table}, {row}, column {column}: {why}{more}")
 
 
-class UnknownStudy(AnalysisError):
+class UnknownStudyError(AnalysisError):
     """The named study is not in the input."""
 
     def __init__(self, study: str, studies: Sequence[str]) -> None:
         self.study, self.studies = study, tuple(studies)
-        super().__init__(f"no study {study!r} here; there is {listed(studies) or 'none'}: name one with --study")
+        super().__init__(
+            f"no study {study!r} here; there is {listed(studies) or 'none'}: name one with --study"
+        )
 
 
-class SeveralStudies(AnalysisError):
+class SeveralStudiesError(AnalysisError):
     """The input holds several studies and none was named."""
 
     def __init__(self, studies: Sequence[str]) -> None:
@@ -65,7 +67,7 @@ class SeveralStudies(AnalysisError):
         super().__init__(f"the input holds {len(studies)} studies ({listed(studies)}): name one with --study")
 
 
-class MixedJudgments(AnalysisError):
+class MixedJudgmentsError(AnalysisError):
     """Simulated and real judgments stand together."""
 
     def __init__(self, simulated: int, real: int) -> None:
@@ -76,23 +78,23 @@ class MixedJudgments(AnalysisError):
         )
 
 
-class NothingToAnalyse(AnalysisError):
+class NothingToAnalyseError(AnalysisError):
     """No judgment or no rate is left after the rules."""
 
 
-class DisconnectedGraph(AnalysisError):
+class DisconnectedGraphError(AnalysisError):
     """The conditions fall into groups that were never compared with each other."""
 
     def __init__(self, components: Sequence[Sequence[str]]) -> None:
         self.components = tuple(tuple(component) for component in components)
         named = " | ".join(listed(component) for component in self.components)
         super().__init__(
-            f"the judgments fall into {len(self.components)} groups of conditions that were never compared with "
-            f"each other, so no common scale exists: {named}; collect pairs across the groups"
+            f"the judgments fall into {len(self.components)} groups of conditions that were never compared "
+            f"with each other, so no common scale exists: {named}; collect pairs across the groups"
         )
 
 
-class UnknownCodec(AnalysisError):
+class UnknownCodecError(AnalysisError):
     """A codec that was named on the command line is not in the study."""
 
     def __init__(self, codec: str, codecs: Sequence[str]) -> None:
@@ -100,7 +102,7 @@ class UnknownCodec(AnalysisError):
         super().__init__(f"no codec {codec!r} in this study; there is {listed(codecs, 20)}")
 
 
-class UnknownCondition(AnalysisError):
+class UnknownConditionError(AnalysisError):
     """A condition that was named on the command line has no score."""
 
     def __init__(self, condition: str, conditions: Sequence[str]) -> None:
@@ -108,11 +110,11 @@ class UnknownCondition(AnalysisError):
         super().__init__(f"no condition {condition!r} was judged; there is {listed(conditions, 12)}")
 
 
-class BadCurve(AnalysisError):
+class BadCurveError(AnalysisError):
     """Rates and qualities that are no curve."""
 
 
-class InsufficientOverlap(AnalysisError):
+class InsufficientOverlapError(AnalysisError):
     """Two curves share too little quality for a BD-rate; `low` and `high` bound the rate ratio."""
 
     def __init__(self, overlap: float, low: float, high: float) -> None:
@@ -123,7 +125,7 @@ class InsufficientOverlap(AnalysisError):
         )
 
 
-class NotConverged(AnalysisError):
+class NotConvergedError(AnalysisError):
     """Newton's method did not reach the maximum; this says that the data are extreme."""
 
     def __init__(self, fits: int) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.errors import DatabaseRefused, InputNotFound, MalformedRow, MalformedTable
+from analysis.errors import DatabaseRefusedError, InputNotFoundError, MalformedRowError, MalformedTableError
 
 DATABASE_SCHEMES = ("postgresql://", "postgres://", "postgresql+psycopg://")
 SUFFIXES = (".csv", ".parquet")
@@ -44,7 +44,8 @@ def is_database_address(place: str) -> bool:
 def read_raw_tables(place: str | Path, study: str | None) -> tuple[RawTable, RawTable]:
     """The judgments and the stimuli of `place`, unchecked.
 
-    Raises InputNotFound, MalformedTable, MalformedRow (a ragged CSV line) or DatabaseRefused.
+    Raises InputNotFoundError, MalformedTableError, MalformedRowError (a ragged CSV line) or
+    DatabaseRefusedError.
     """
     if is_database_address(str(place)):
         return _read_views(str(place), study)
@@ -55,9 +56,13 @@ def read_raw_tables(place: str | Path, study: str | None) -> tuple[RawTable, Raw
 def export_folder(folder: Path) -> Path:
     """`folder` itself when it holds tables, else the newest export under its `exports/`."""
     if not folder.exists():
-        raise InputNotFound(folder, "no such folder; give an export folder, a study folder or a postgresql:// address")
+        raise InputNotFoundError(
+            folder, "no such folder; give an export folder, a study folder or postgresql://..."
+        )
     if not folder.is_dir():
-        raise InputNotFound(folder, "is a file; give the folder that holds judgments.csv and stimuli.csv")
+        raise InputNotFoundError(
+            folder, "is a file; give the folder that holds judgments.csv and stimuli.csv"
+        )
     if _table_path(folder, "judgments"):
         return folder
     exports = folder / "exports"
@@ -65,7 +70,7 @@ def export_folder(folder: Path) -> Path:
         stamped = [child for child in exports.iterdir() if child.is_dir() and _STAMP.fullmatch(child.name)]
         if stamped:
             return max(stamped, key=lambda child: child.name)
-    raise InputNotFound(
+    raise InputNotFoundError(
         folder, "holds neither judgments.csv nor an export under exports/; run `matchrate export` first"
     )
 
@@ -77,7 +82,7 @@ def _table_path(folder: Path, stem: str) -> Path | None:
 def _read_file(folder: Path, stem: str) -> RawTable:
     path = _table_path(folder, stem)
     if path is None:
-        raise InputNotFound(folder, f"holds no {stem}.csv or {stem}.parquet")
+        raise InputNotFoundError(folder, f"holds no {stem}.csv or {stem}.parquet")
     return read_csv(path) if path.suffix == ".csv" else read_parquet(path)
 
 
@@ -91,19 +96,21 @@ def read_csv(path: Path) -> RawTable:
             lines = csv.reader(stream, strict=True)
             header = next(lines, None)
             if not header:
-                raise MalformedTable(str(path), "is empty; the first line names the columns")
+                raise MalformedTableError(str(path), "is empty; the first line names the columns")
             for cells in _nonempty(lines):
                 if len(cells) != len(header):
                     why = f"{len(cells)} cells where the header names {len(header)}"
-                    raise MalformedRow(str(path), f"line {lines.line_num}", header[min(len(cells), len(header)) - 1], why)
+                    raise MalformedRowError(
+                        str(path), f"line {lines.line_num}", header[min(len(cells), len(header)) - 1], why
+                    )
                 numbers.append(lines.line_num)
                 rows.append(cells)
     except UnicodeDecodeError as error:
-        raise MalformedTable(str(path), f"is not UTF-8 text (byte {error.start})") from error
+        raise MalformedTableError(str(path), f"is not UTF-8 text (byte {error.start})") from error
     except csv.Error as error:
-        raise MalformedTable(str(path), f"line {len(rows) + 2} is not CSV: {error}") from error
+        raise MalformedTableError(str(path), f"line {len(rows) + 2} is not CSV: {error}") from error
     except OSError as error:
-        raise MalformedTable(str(path), f"cannot be read: {error.strerror}") from error
+        raise MalformedTableError(str(path), f"cannot be read: {error.strerror}") from error
     _refuse_repeated(str(path), header)
     frame = pd.DataFrame(rows, columns=pd.Index(header), index=pd.Index(numbers), dtype=object)
     return RawTable(frame, str(path), "line")
@@ -121,7 +128,9 @@ def read_parquet(path: Path) -> RawTable:
     try:
         table = pq.read_table(path)
     except (pa.ArrowException, OSError) as error:
-        raise MalformedTable(str(path), f"is no readable Parquet file: {str(error).splitlines()[0]}") from error
+        raise MalformedTableError(
+            str(path), f"is no readable Parquet file: {str(error).splitlines()[0]}"
+        ) from error
     _refuse_repeated(str(path), table.column_names)
     columns = {name: table.column(name).to_pylist() for name in table.column_names}
     return RawTable(_numbered(columns, table.num_rows), str(path), "row")
@@ -130,7 +139,7 @@ def read_parquet(path: Path) -> RawTable:
 def _refuse_repeated(name: str, header: list[str]) -> None:
     repeated = sorted({column for column in header if header.count(column) > 1})
     if repeated:
-        raise MalformedTable(name, f"names the column {repeated[0]} twice")
+        raise MalformedTableError(name, f"names the column {repeated[0]} twice")
 
 
 def _numbered(columns: dict[str, list[Any]], rows: int) -> pd.DataFrame:
@@ -145,7 +154,7 @@ def _read_views(address: str, study: str | None) -> tuple[RawTable, RawTable]:
     try:
         url = make_url(address).set(drivername="postgresql+psycopg")
     except ArgumentError as error:
-        raise DatabaseRefused(address.split("://")[0] + "://...", "is no database address") from error
+        raise DatabaseRefusedError(address.split("://")[0] + "://...", "is no database address") from error
     shown = url.set(drivername="postgresql").render_as_string(hide_password=True)
     # One read-only snapshot, so that the two views belong to the same moment.
     engine = create_engine(url, isolation_level="REPEATABLE READ", connect_args={"connect_timeout": 10})
@@ -155,11 +164,11 @@ def _read_views(address: str, study: str | None) -> tuple[RawTable, RawTable]:
             return tuple(_read_view(connection, view, study, shown) for view in ("judgments", "stimuli"))  # type: ignore[return-value]
     except ProgrammingError as error:
         why = f"{_first_line(error)}; the views judgments and stimuli come with `matchrate db upgrade`"
-        raise DatabaseRefused(shown, why) from error
+        raise DatabaseRefusedError(shown, why) from error
     except OperationalError as error:
-        raise DatabaseRefused(shown, f"Postgres does not answer: {_first_line(error)}") from error
+        raise DatabaseRefusedError(shown, f"Postgres does not answer: {_first_line(error)}") from error
     except SQLAlchemyError as error:
-        raise DatabaseRefused(shown, _first_line(error)) from error
+        raise DatabaseRefusedError(shown, _first_line(error)) from error
     finally:
         engine.dispose()
 
@@ -168,16 +177,18 @@ def _read_view(connection: Any, view: str, study: str | None, shown: str) -> Raw
     from sqlalchemy import text
 
     chosen = "" if study is None else " WHERE study = :study"
-    result = connection.execute(text(f"SELECT * FROM {view}{chosen}"), {} if study is None else {"study": study})
+    result = connection.execute(
+        text(f"SELECT * FROM {view}{chosen}"), {} if study is None else {"study": study}
+    )
     names = list(result.keys())
     rows = result.all()
     columns = {name: [row[i] for row in rows] for i, name in enumerate(names)}
     if not rows and study is not None and view == "judgments":
         present = connection.execute(text("SELECT DISTINCT study FROM judgments ORDER BY 1")).scalars().all()
         if study not in present:
-            from analysis.errors import UnknownStudy
+            from analysis.errors import UnknownStudyError
 
-            raise UnknownStudy(study, [str(name) for name in present])
+            raise UnknownStudyError(study, [str(name) for name in present])
     return RawTable(_numbered(columns, len(rows)), f"{shown} view {view}", "row")
 
 

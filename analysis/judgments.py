@@ -1,7 +1,7 @@
 """Two tables into comparisons: the contract is checked, and what does not count is counted.
 
-Columns, types, units and allowed values stand in `analysis.contract`; `inputs` finds the tables and `validation`
-types their cells.
+Columns, types, units and allowed values stand in `analysis.contract`; `inputs` finds the tables and
+`validation` types their cells.
 """
 
 from __future__ import annotations
@@ -16,8 +16,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.contract import JUDGMENT_COLUMNS, JUDGMENT_NAMES, REFERENCE_CONDITION, STIMULUS_COLUMNS, STIMULUS_NAMES
-from analysis.errors import MixedJudgments, NothingToAnalyse, SeveralStudies, UnknownStudy
+from analysis.contract import (
+    JUDGMENT_COLUMNS,
+    JUDGMENT_NAMES,
+    REFERENCE_CONDITION,
+    STIMULUS_COLUMNS,
+    STIMULUS_NAMES,
+)
+from analysis.errors import MixedJudgmentsError, NothingToAnalyseError, SeveralStudiesError, UnknownStudyError
 from analysis.inputs import RawTable, read_raw_tables
 from analysis.validation import refuse_rows, typed_table
 
@@ -40,8 +46,8 @@ class StudyTables:
 class Comparisons:
     """The judgments that count, as arrays of one length.
 
-    `first` and `second` index `conditions`, `source` indexes `sources`, `rater` indexes `raters`; `score` is 1 where
-    the first condition won, 0 where the second did and 1/2 for a tie.
+    `first` and `second` index `conditions`, `source` indexes `sources`, `rater` indexes `raters`; `score` is
+    1 where the first condition won, 0 where the second did and 1/2 for a tie.
     """
 
     conditions: tuple[str, ...]
@@ -76,7 +82,9 @@ class Comparisons:
         return matrix
 
 
-def read_judgments(place: str | Path, study: str | None = None, *, include_simulated: bool = False) -> Comparisons:
+def read_judgments(
+    place: str | Path, study: str | None = None, *, include_simulated: bool = False
+) -> Comparisons:
     """The comparisons of one study: `read_tables`, then `select_comparisons`."""
     return select_comparisons(read_tables(place, study), include_simulated=include_simulated)
 
@@ -107,7 +115,9 @@ def check_tables(raw_judgments: RawTable, raw_stimuli: RawTable, study: str | No
     return StudyTables(name, raw_judgments.name, judgments, stimuli, _sha256(judgments, stimuli))
 
 
-def tables_from_frames(judgments: pd.DataFrame, stimuli: pd.DataFrame, study: str | None = None) -> StudyTables:
+def tables_from_frames(
+    judgments: pd.DataFrame, stimuli: pd.DataFrame, study: str | None = None
+) -> StudyTables:
     """Checked tables out of data frames with the contract's columns; rows are counted from 1."""
 
     def raw(frame: pd.DataFrame, name: str) -> RawTable:
@@ -126,10 +136,10 @@ def _one_study(raw: RawTable, study: str | None) -> tuple[RawTable, str]:
     studies = sorted({str(value) for value in column})
     if study is None:
         if len(studies) > 1:
-            raise SeveralStudies(studies)
+            raise SeveralStudiesError(studies)
         return raw, studies[0]
     if study not in studies:
-        raise UnknownStudy(study, studies)
+        raise UnknownStudyError(study, studies)
     return _restricted(raw, np.array([str(value) == study for value in column])), study
 
 
@@ -146,11 +156,14 @@ def _restricted(raw: RawTable, kept: NDArray[np.bool_]) -> RawTable:
 
 def _check_stimuli(raw: RawTable, stimuli: pd.DataFrame) -> None:
     rated = (stimuli["role"] == "scored").to_numpy()
-    refuse_rows(raw, "bpp", rated & stimuli["bpp"].isna().to_numpy(), lambda _: "is empty for a scored stimulus")
+    refuse_rows(
+        raw, "bpp", rated & stimuli["bpp"].isna().to_numpy(), lambda _: "is empty for a scored stimulus"
+    )
     twice = stimuli.duplicated(["source", "condition"]).to_numpy()
 
     def again(i: int) -> str:
-        return f"source {stimuli['source'].iloc[i]!r} stands twice under condition {stimuli['condition'].iloc[i]!r}"
+        row = stimuli.iloc[i]
+        return f"source {row['source']!r} stands twice under condition {row['condition']!r}"
 
     refuse_rows(raw, "condition", twice, again)
     for column in ("codec", "role", "target_bpp"):
@@ -160,7 +173,9 @@ def _check_stimuli(raw: RawTable, stimuli: pd.DataFrame) -> None:
 
         def differs(i: int, column: str = column, usual: pd.Series = usual) -> str:
             condition = stimuli["condition"].iloc[i]
-            return f"{stimuli[column].iloc[i]!r} where condition {condition!r} has {usual.iloc[i]!r} elsewhere"
+            return (
+                f"{stimuli[column].iloc[i]!r} where condition {condition!r} has {usual.iloc[i]!r} elsewhere"
+            )
 
         refuse_rows(raw, column, other, differs)
 
@@ -207,12 +222,15 @@ def _sha256(judgments: pd.DataFrame, stimuli: pd.DataFrame) -> str:
 
 
 def select_comparisons(
-    tables: StudyTables, *, left_out: frozenset[tuple[str, str]] = frozenset(), include_simulated: bool = False
+    tables: StudyTables,
+    *,
+    left_out: frozenset[tuple[str, str]] = frozenset(),
+    include_simulated: bool = False,
 ) -> Comparisons:
     """The scored judgments that count: the last revision of each trial, not excluded, not in a left-out cell.
 
     `left_out` holds pairs of source and condition. `exclusions` of the result counts the rest by rule. Raises
-    NothingToAnalyse when nothing is left and MixedJudgments unless `include_simulated`.
+    NothingToAnalyseError when nothing is left and MixedJudgmentsError unless `include_simulated`.
     """
     rows = tables.judgments
     exclusions: dict[str, int] = {}
@@ -223,7 +241,9 @@ def select_comparisons(
             exclusions[rule] = exclusions.get(rule, 0) + int(bad.sum())
         rows = rows[~bad]
 
-    drop("superseded by a later answer", rows["revision"] < rows.groupby("trial")["revision"].transform("max"))
+    drop(
+        "superseded by a later answer", rows["revision"] < rows.groupby("trial")["revision"].transform("max")
+    )
     for kind in sorted(set(rows["kind"]) - {"scored"}):
         drop(f"kind {kind}", rows["kind"] == kind)
     excluded = rows["is_excluded"].astype(bool)
@@ -238,28 +258,30 @@ def select_comparisons(
         drop("source missing at the rate point", touched)
     if rows.empty:
         counted = "; ".join(f"{rule}: {count}" for rule, count in exclusions.items()) or "the table is empty"
-        raise NothingToAnalyse(f"{tables.origin}: no judgment is left to analyse ({counted})")
+        raise NothingToAnalyseError(f"{tables.origin}: no judgment is left to analyse ({counted})")
     simulated = int(rows["is_simulated"].sum())
     if 0 < simulated < len(rows) and not include_simulated:
-        raise MixedJudgments(simulated, len(rows) - simulated)
+        raise MixedJudgmentsError(simulated, len(rows) - simulated)
     evidence: Evidence = "real" if simulated == 0 else "simulated" if simulated == len(rows) else "mixed"
     return comparisons_from_rows(rows, evidence, exclusions)
 
 
-def comparisons_from_rows(rows: pd.DataFrame, evidence: Evidence, exclusions: Mapping[str, int]) -> Comparisons:
+def comparisons_from_rows(
+    rows: pd.DataFrame, evidence: Evidence, exclusions: Mapping[str, int]
+) -> Comparisons:
     """Arrays out of rows of the judgments table; names are in sorted order."""
     both = pd.concat([rows["condition_a"], rows["condition_b"]])
     codes, conditions = pd.factorize(both, sort=True)
     source, sources = pd.factorize(rows["source"], sort=True)
     rater, raters = pd.factorize(rows["rater"], sort=True)
-    score = rows["choice"].map({"a": 1.0, "b": 0.0, "tie": 0.5}).to_numpy(dtype=float)
+    score = rows["choice"].map({"a": 1.0, "b": 0.0, "tie": 0.5}).to_numpy(dtype=np.float64)
     return Comparisons(
         conditions=tuple(conditions),
         sources=tuple(sources),
         raters=tuple(raters),
         first=codes[: len(rows)].astype(np.intp),
         second=codes[len(rows) :].astype(np.intp),
-        score=score,
+        score=np.asarray(score, dtype=np.float64),
         source=source.astype(np.intp),
         rater=rater.astype(np.intp),
         evidence=evidence,

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analysis.curves import Curve
+from analysis.curves import Curve, isotonic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 #: Okabe and Ito 2008: told apart with any colour vision; yellow is left out, as it vanishes on white.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
@@ -23,13 +25,14 @@ _GREY = "#555555"
 
 def plot_elo_curves(document: Mapping[str, Any], stamp: str, png: Path, svg: Path) -> None:
     """Draws `elo_curves.png` and `.svg` from the results document; `stamp` is written under the plot."""
-    # Imported here: matplotlib takes half a second, which reading a table need not pay. No pyplot, no global state.
+    # Imported here: matplotlib takes half a second, which reading a table need not pay. No pyplot, no global
+    # state.
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    style = {
+    style: dict[Any, Any] = {
         "font.family": "DejaVu Sans",
         "font.size": 10,
         "axes.spines.top": False,
@@ -41,30 +44,42 @@ def plot_elo_curves(document: Mapping[str, Any], stamp: str, png: Path, svg: Pat
     with rc_context(style):
         figure = Figure(figsize=(8.4, 5.4), layout="constrained")
         axes = figure.add_subplot()
-        ends = _draw_curves(axes, document)
+        ends = _draw_curves(figure, axes, document)
         _draw_reference(axes, document)
         _dress(axes, document)
-        figure.supxlabel(stamp, fontsize=6.5, color=_GREY, x=0.01, ha="left")
+        figure.supxlabel("\n".join(wrap(stamp, 150)), fontsize=6.5, color=_GREY, x=0.01, ha="left")
+        # Names are placed in pixels, so the layout is made once without them and again to give them room.
         figure.canvas.draw()
-        figure.set_layout_engine("none")
         _name_ends(axes, ends)
         metadata = {"Title": f"Elo over rate: {document['study']}", "Description": stamp}
         FigureCanvasAgg(figure).print_figure(png, dpi=160, metadata=metadata)
         FigureCanvasSVG(figure).print_figure(svg, metadata={**metadata, "Date": None})
 
 
-def _draw_curves(axes: Axes, document: Mapping[str, Any]) -> list[tuple[str, str, float, float]]:
+def _draw_curves(
+    figure: Figure, axes: Axes, document: Mapping[str, Any]
+) -> list[tuple[str, str, float, float]]:
     """Points, intervals and curves; returns name, colour and end of each."""
+    from matplotlib.transforms import ScaledTranslation
+
     ends = []
     for i, curve in enumerate(document["curves"]):
         colour, marker = _COLOURS[i % len(_COLOURS)], _MARKERS[i % len(_MARKERS)]
         line = _LINES[(i // len(_COLOURS)) % len(_LINES)]
-        rows = [row for row in document["scores"] if row["codec"] == curve["codec"] and row["bpp"] is not None]
+        rows = [
+            row for row in document["scores"] if row["codec"] == curve["codec"] and row["bpp"] is not None
+        ]
         bpp, elo = (np.array([row[key] for row in rows]) for key in ("bpp", "elo"))
+        # A few points aside, or intervals at one rate would hide each other.
+        aside = 4.0 * (i - (len(document["curves"]) - 1) / 2)
+        moved = axes.transData + ScaledTranslation(aside / 72, 0, figure.dpi_scale_trans)
         if all(row["elo_low"] is not None for row in rows):
-            spread = np.array([[row["elo"] - row["elo_low"], row["elo_high"] - row["elo"]] for row in rows]).T
-            axes.errorbar(bpp, elo, yerr=spread, fmt="none", ecolor=colour, elinewidth=1.2, capsize=2.5, alpha=0.75)
-        axes.plot(bpp, elo, marker, color=colour, markersize=5.5, markeredgecolor="white", markeredgewidth=0.6)
+            low, high = (np.array([row[key] for row in rows]) for key in ("elo_low", "elo_high"))
+            axes.vlines(bpp, low, high, colors=colour, linewidth=1.3, alpha=0.7, transform=moved)
+        axes.plot(
+            bpp, elo, marker, color=colour, markersize=5.5, markeredgecolor="white", markeredgewidth=0.6,
+            transform=moved,
+        )  # fmt: skip
         knots = curve["knots"]
         if len(knots) > 1:
             fitted = Curve(np.array([k["elo"] for k in knots]), np.log([k["bpp"] for k in knots]))
@@ -79,8 +94,6 @@ def _draw_reference(axes: Axes, document: Mapping[str, Any]) -> None:
     if reference is None:
         return
     axes.axhline(reference["elo"], color=_GREY, linewidth=1.2, linestyle=(0, (6, 3)))
-    if reference["elo_low"] is not None:
-        axes.axhspan(reference["elo_low"], reference["elo_high"], color=_GREY, alpha=0.12, linewidth=0)
     axes.annotate(
         "original",
         (0.0, reference["elo"]),
@@ -105,13 +118,21 @@ def _dress(axes: Axes, document: Mapping[str, Any]) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.grid(True, color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
-    axes.set_xlabel("rate (bits per pixel, logarithmic)")
+    axes.set_xlabel("rate (bits per pixel, logarithmic; points of one rate are set side by side)")
     percent = document["provenance"]["confidence_percent"]
     axes.set_ylabel("Elo")
     title = f"{document['study']}: Elo over rate, {percent:g} % intervals"
     axes.set_title(title, loc="left", fontsize=11, fontweight="bold", pad=22 if document["label"] else 10)
     if document["label"]:
-        axes.text(0, 1.02, document["label"], transform=axes.transAxes, color="#B00020", fontsize=9, fontweight="bold")
+        axes.text(
+            0,
+            1.02,
+            document["label"],
+            transform=axes.transAxes,
+            color="#B00020",
+            fontsize=9,
+            fontweight="bold",
+        )
         axes.text(
             0.5,
             0.5,
@@ -157,7 +178,7 @@ def _name_ends(axes: Axes, ends: list[tuple[str, str, float, float]]) -> None:
             (x, y),
             xytext=(right, height),
             textcoords="data",
-            color=colour,
+            color=_darker(colour),
             fontsize=10,
             fontweight="bold",
             va="center",
@@ -166,10 +187,14 @@ def _name_ends(axes: Axes, ends: list[tuple[str, str, float, float]]) -> None:
         )
 
 
-def _spread(wanted: list[float], gap: float) -> list[float]:
-    """Places near the wanted ones, in order and at least `gap` apart, moved as little as can be (least squares)."""
-    from analysis.curves import isotonic
+def _darker(colour: str) -> tuple[float, float, float]:
+    """The colour at three quarters of its light: thin letters need more contrast than a line."""
+    return tuple(0.75 * int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))  # type: ignore[return-value]
 
+
+def _spread(wanted: list[float], gap: float) -> list[float]:
+    """Places near the wanted ones, in order and at least `gap` apart, moved as little as can be (least
+    squares)."""
     steps = gap * np.arange(len(wanted))
     free = isotonic((np.array(wanted) - steps)[None], np.ones((1, len(wanted))))[0]
     return [float(value) for value in free + steps]

@@ -12,14 +12,14 @@ from analysis.document import provenance_line
 Row = Mapping[str, Any]
 
 _BD_COLUMNS = (
-    "anchor", "test", "status", "bd_rate_percent", "bd_rate_low", "bd_rate_high", "low_is_open", "high_is_open",
-    "savings_factor", "savings_low", "savings_high", "reverse_percent", "reverse_low", "reverse_high", "log_ratio",
-    "standard_error", "overlap", "ratio_at_least", "ratio_at_most", "bound", "censored_replicates",
-    "other_mean_percent",
+    "anchor", "test", "status", "bd_rate_percent", "bd_rate_low", "bd_rate_high", "low_is_open",
+    "high_is_open", "savings_factor", "savings_low", "savings_high", "reverse_percent", "reverse_low",
+    "reverse_high", "log_ratio", "standard_error", "overlap", "ratio_at_least", "ratio_at_most", "bound",
+    "censored_replicates", "other_mean_percent",
 )  # fmt: skip
 _SCORE_COLUMNS = (
-    "condition", "codec", "target_bpp", "bpp", "bpp_geometric", "bpp_arithmetic", "judgments", "elo", "elo_low",
-    "elo_high", "elo_low_99", "elo_high_99", "standard_error", "model_standard_error",
+    "condition", "codec", "target_bpp", "bpp", "bpp_geometric", "bpp_arithmetic", "judgments", "elo",
+    "elo_low", "elo_high", "elo_low_99", "elo_high_99", "standard_error", "model_standard_error",
 )  # fmt: skip
 
 
@@ -67,7 +67,15 @@ def _cell(value: object) -> str:
 def table_rows(document: Row) -> tuple[list[str], list[list[str]]]:
     """Header and cells of the table of BD-rates, as text for a person."""
     percent = f"{document['provenance']['confidence_percent']:g} %"
-    header = ["codec", "anchor", "BD-rate", f"{percent} interval", "savings", f"{percent} interval", "other way"]
+    header = [
+        "codec",
+        "anchor",
+        "BD-rate",
+        f"{percent} interval",
+        "savings",
+        f"{percent} interval",
+        "other way",
+    ]
     if document["rate_means_differ"]:
         header.append(f"BD-rate, {_other(document)} mean rate")
     rows = []
@@ -99,7 +107,8 @@ def interval_text(row: Row, name: str, form: str, unit: str) -> str:
     low, high = row[f"{name}_low"], row[f"{name}_high"]
     if low is None and high is None and not (row["low_is_open"] or row["high_is_open"]):
         return "no interval"
-    return f"{'open' if low is None else f'{low:{form}}'} to {'open' if high is None else f'{high:{form}}'}{unit}"
+    shown = ["open" if limit is None else format(limit, form) for limit in (low, high)]
+    return f"{shown[0]} to {shown[1]}{unit}"
 
 
 def bd_rates_md(document: Row) -> str:
@@ -133,7 +142,8 @@ def bd_rates_tex(document: Row) -> str:
 
 
 _TEX = {
-    "\\": "\\textbackslash{}", "&": "\\&", "%": "\\%", "$": "\\$", "#": "\\#", "_": "\\_", "{": "\\{", "}": "\\}",
+    "\\": "\\textbackslash{}", "&": "\\&", "%": "\\%", "$": "\\$", "#": "\\#", "_": "\\_",
+    "{": "\\{", "}": "\\}",
     "~": "\\textasciitilde{}", "^": "\\textasciicircum{}",
 }  # fmt: skip
 
@@ -141,7 +151,9 @@ _TEX = {
 def _tex(text: str) -> str:
     # A minus before a digit is set as a minus and not as a hyphen.
     escaped = "".join(_TEX.get(character, character) for character in text)
-    words = [f"$-${word[1:]}" if word[:1] == "-" and word[1:2].isdigit() else word for word in escaped.split(" ")]
+    words = [
+        f"$-${word[1:]}" if word[:1] == "-" and word[1:2].isdigit() else word for word in escaped.split(" ")
+    ]
     return " ".join(f"$+${word[1:]}" if word[:1] == "+" and word[1:2].isdigit() else word for word in words)
 
 

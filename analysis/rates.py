@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.errors import NothingToAnalyse
+from analysis.errors import NothingToAnalyseError
 from analysis.judgments import StudyTables
 
 RateMean = Literal["geometric", "arithmetic"]
@@ -52,8 +53,8 @@ class ConditionRates:
     def mean(self, kind: RateMean, weights: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
         """The logarithm of each condition's rate, replicates x conditions.
 
-        `geometric` is the mean of ln bpp, `arithmetic` the ln of the mean bpp. `weights` is replicates x sources; a
-        condition none of whose sources has weight in a replicate keeps its rate over all of them.
+        `geometric` is the mean of ln bpp, `arithmetic` the ln of the mean bpp. `weights` is replicates x
+        sources; a condition none of whose sources has weight in a replicate keeps its rate over all of them.
         """
         counted = np.isfinite(self.log_bpp)
         bpp = np.where(counted, self.log_bpp if kind == "geometric" else np.exp(self.log_bpp), 0.0)
@@ -61,7 +62,7 @@ class ConditionRates:
         total = np.einsum("bs,ks->bk", w, counted.astype(float))
         plain = bpp.sum(axis=1) / counted.sum(axis=1)
         mean = np.where(total > 0, np.einsum("bs,ks->bk", w, bpp) / np.where(total > 0, total, 1.0), plain)
-        return mean if kind == "geometric" else np.log(mean)
+        return np.asarray(mean if kind == "geometric" else np.log(mean))
 
     def codec_conditions(self, judged: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
         """For each codec its judged conditions, in the order of rising rate."""
@@ -76,14 +77,14 @@ class ConditionRates:
 def condition_rates(tables: StudyTables) -> ConditionRates:
     """Rates of the scored conditions over shared sources.
 
-    A source counts at a rate point only if every codec with that rate point has a stimulus of it there, and if every
-    codec has a stimulus of it at all. A stimulus that missed its target and was never judged counts as lacking.
-    Raises NothingToAnalyse when a condition keeps no source.
+    A source counts at a rate point only if every codec with that rate point has a stimulus of it there, and
+    if every codec has a stimulus of it at all. A stimulus that missed its target and was never judged counts
+    as lacking. Raises NothingToAnalyseError when a condition keeps no source.
     """
     stimuli = tables.stimuli
     scored = stimuli[stimuli["role"] == "scored"]
     if scored.empty:
-        raise NothingToAnalyse(f"{tables.origin}: the stimuli table has no row with role scored")
+        raise NothingToAnalyseError(f"{tables.origin}: the stimuli table has no row with role scored")
     reference = stimuli.loc[stimuli["role"] == "reference", "condition"]
     by_condition = scored.drop_duplicates("condition").set_index("condition").sort_index()
     conditions = tuple(by_condition.index)
@@ -100,7 +101,7 @@ def condition_rates(tables: StudyTables) -> ConditionRates:
     empty = ~np.isfinite(log_bpp).any(axis=1)
     if empty.any():
         name = conditions[int(np.flatnonzero(empty)[0])]
-        raise NothingToAnalyse(
+        raise NothingToAnalyseError(
             f"{tables.origin}: condition {name!r} shares no source with the other codecs at its rate point; "
             "remove it from the stimuli and the judgments, or add the missing stimuli"
         )
@@ -112,10 +113,7 @@ def condition_rates(tables: StudyTables) -> ConditionRates:
     )
 
 
-def _never_shown(tables: StudyTables, scored: object) -> NDArray[np.bool_]:
-    import pandas as pd
-
-    assert isinstance(scored, pd.DataFrame)
+def _never_shown(tables: StudyTables, scored: pd.DataFrame) -> NDArray[np.bool_]:
     rows = tables.judgments
     seen = pd.concat(
         [rows[["source", c]].rename(columns={c: "condition"}) for c in ("condition_a", "condition_b")]
@@ -132,7 +130,7 @@ def _left_out(
     sources: tuple[str, ...],
     log_bpp: NDArray[np.float64],
 ) -> tuple[Cell, ...]:
-    made = np.isfinite(log_bpp)
+    made = ~np.isnan(log_bpp)
     has_source = {codec: made[[c == codec for c in codecs]].any(axis=0) for codec in set(codecs)}
     points: dict[str, list[int]] = {}
     for i, condition in enumerate(conditions):

@@ -19,16 +19,16 @@ from analysis.plots import plot_elo_curves
 from analysis.publication import bd_rates_csv, bd_rates_md, bd_rates_tex, scores_csv
 
 OUTPUTS = (
-    "bd_rates.csv", "bd_rates.md", "bd_rates.tex", "scores.csv", "results.json", "elo_curves.png", "elo_curves.svg",
-    "report.html",
+    "bd_rates.csv", "bd_rates.md", "bd_rates.tex", "scores.csv", "results.json", "elo_curves.png",
+    "elo_curves.svg", "report.html",
 )  # fmt: skip
 
 
 def write_outputs(document: Mapping[str, Any], folder: Path) -> Path:
     """Writes `OUTPUTS` into `folder` and returns the path of the report.
 
-    All are made beside the folder first and moved in at the end, so that a failure leaves an earlier report whole.
-    Raises AnalysisError when the folder cannot be written.
+    All are made beside the folder first and moved in at the end, so that a failure leaves an earlier report
+    whole. Raises AnalysisError when the folder cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -36,9 +36,11 @@ def write_outputs(document: Mapping[str, Any], folder: Path) -> Path:
             _make(document, Path(made))
             for name in OUTPUTS:
                 (Path(made) / name).chmod(0o666 & ~_umask())
-                os.replace(Path(made) / name, folder / name)
+                (Path(made) / name).replace(folder / name)
     except OSError as error:
-        raise AnalysisError(f"{folder}: cannot be written: {error.strerror}; choose another folder with -o") from error
+        raise AnalysisError(
+            f"{folder}: cannot be written: {error.strerror}; choose another folder with -o"
+        ) from error
     return folder / "report.html"
 
 
@@ -90,10 +92,13 @@ def look_up(document: Any, key: str) -> Any:
 
 
 def number(document: Mapping[str, Any], key: str, form: str = "", unit: str = "") -> Markup:
-    """The number at `key` in a format, as an element that says where it comes from; a dash where there is none."""
+    """The number at `key` in a format, as an element that says where it comes from; a dash where there is
+    none."""
     value = look_up(document, key)
     text = "–" if value is None else format(value, form) + unit
-    return Markup('<span class="n" data-key="{}" data-format="{}">{}</span>').format(key, form, escape(_minus(text)))
+    return Markup('<span class="n" data-key="{}" data-format="{}">{}</span>').format(
+        key, form, escape(_minus(text))
+    )
 
 
 def _minus(text: str) -> str:

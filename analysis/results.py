@@ -12,7 +12,7 @@ from analysis.bootstrap import Bootstrap, Interval, bootstrap, codec_knots
 from analysis.bradley_terry import BradleyTerry
 from analysis.curves import Curve, Floats
 from analysis.elo import ELO_PER_LOGIT, elo
-from analysis.errors import AnalysisError, UnknownCodec, UnknownCondition
+from analysis.errors import AnalysisError, UnknownCodecError, UnknownConditionError
 from analysis.judgments import Comparisons, StudyTables, select_comparisons
 from analysis.rates import MEANS_DIFFER, ConditionRates, RateMean, condition_rates
 from analysis.scaling import ScalingModel, Scores
@@ -63,7 +63,8 @@ class ConditionScore:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Meeting:
-    """Where the upper limit of a codec's interval first reaches the reference; `bpp` is NaN where it never does."""
+    """Where the upper limit of a codec's interval first reaches the reference; `bpp` is NaN where it never
+    does."""
 
     codec: str
     bpp: float
@@ -94,6 +95,7 @@ class StudyResult:
     comparisons: Comparisons
     rates: ConditionRates
     model: str
+    prior_where_needed: str
     scores: Scores
     resampled: Bootstrap
     zero: str | None
@@ -118,8 +120,8 @@ def analyse_study(
 ) -> StudyResult:
     """Scores, curves and BD-rates of one study under `options`.
 
-    `progress` is told of every finished replicate. Raises an AnalysisError where the study cannot be analysed as
-    asked; a comparison of two codecs that cannot be made is a result with its status and bounds.
+    `progress` is told of every finished replicate. Raises an AnalysisError where the study cannot be analysed
+    as asked; a comparison of two codecs that cannot be made is a result with its status and bounds.
     """
     model = model or BradleyTerry()
     rates = condition_rates(tables)
@@ -150,6 +152,7 @@ def analyse_study(
         comparisons=comparisons,
         rates=rates,
         model=model.name,
+        prior_where_needed=model.prior,
         scores=scores,
         resampled=resampled,
         zero=zero,
@@ -167,7 +170,7 @@ def _pairs(options: Options, codecs: list[str]) -> list[tuple[str, str]]:
     named = options.anchor if options.anchor is not None else options.test
     assert named is not None
     if named not in codecs:
-        raise UnknownCodec(named, codecs)
+        raise UnknownCodecError(named, codecs)
     others = [codec for codec in codecs if codec != named]
     if not others:
         raise AnalysisError(f"{named!r} is the only codec that was judged; a BD-rate compares two")
@@ -177,21 +180,19 @@ def _pairs(options: Options, codecs: list[str]) -> list[tuple[str, str]]:
 def _zero(options: Options, rates: ConditionRates, comparisons: Comparisons) -> str | None:
     if options.zero is not None:
         if options.zero not in comparisons.conditions:
-            raise UnknownCondition(options.zero, comparisons.conditions)
+            raise UnknownConditionError(options.zero, comparisons.conditions)
         return options.zero
     return rates.reference if rates.reference in comparisons.conditions else None
 
 
 def _curves(scores: Scores, rates: ConditionRates, kind: RateMean) -> dict[str, Curve]:
-    knots = codec_knots(
-        scores.theta[None], scores.variance[None], rates.mean(kind), scores.conditions, rates
-    )
+    knots = codec_knots(scores.theta[None], scores.variance[None], rates.mean(kind), scores.conditions, rates)
     return {codec: rows.curve(0) for codec, rows in knots.items()}
 
 
 def _contrasts(size: int, zero: int | None) -> Floats:
-    # Scores sum to zero, so the identity already is the contrast with the mean. The zero condition itself keeps its
-    # distance from the mean: against itself it would have no interval at all.
+    # Scores sum to zero, so the identity already is the contrast with the mean. The zero condition itself
+    # keeps its distance from the mean: against itself it would have no interval at all.
     contrast = np.eye(size)
     if zero is not None:
         contrast[:, zero] -= 1.0
@@ -248,7 +249,11 @@ def _meetings(
         return ()
     place = scores.conditions.index(rates.reference)
     errors = resampled.elo_standard_errors(_contrasts(len(scores.conditions), place))
-    upper = elo(scores.theta, place) + errors * resampled.quantile(options.confidence) - elo(scores.theta, place)[place]
+    upper = (
+        elo(scores.theta, place)
+        + errors * resampled.quantile(options.confidence)
+        - elo(scores.theta, place)[place]
+    )
     log_rate = dict(zip(rates.conditions, rates.mean(options.rate_mean)[0], strict=True))
     found = []
     for codec, conditions in rates.codec_conditions(comparisons.conditions).items():

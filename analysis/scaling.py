@@ -33,7 +33,8 @@ class Scores:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Refits:
-    """Scores refitted under `replicates` sets of weights; `theta` and `variance` are replicates x conditions."""
+    """Scores refitted under `replicates` sets of weights; `theta` and `variance` are replicates x
+    conditions."""
 
     theta: Floats
     variance: Floats
@@ -47,8 +48,15 @@ class ScalingModel(Protocol):
     def name(self) -> str:
         """What the report calls the model."""
 
-    def fit(self, comparisons: Comparisons) -> Scores:
-        """Scores of all conditions. Raises DisconnectedGraph when no common scale exists."""
+    @property
+    def prior(self) -> str:
+        """The prior, in words, that enters where the data alone give no finite scores."""
 
-    def refit(self, comparisons: Comparisons, cluster: NDArray[np.intp], counts: Floats, scores: Scores) -> Refits:
-        """Scores again, comparison k weighted by `counts[:, cluster[k]]`; `scores` is the fit to start from."""
+    def fit(self, comparisons: Comparisons) -> Scores:
+        """Scores of all conditions. Raises DisconnectedGraphError when no common scale exists."""
+
+    def refit(
+        self, comparisons: Comparisons, cluster: NDArray[np.intp], counts: Floats, scores: Scores
+    ) -> Refits:
+        """Scores again, comparison k weighted by `counts[:, cluster[k]]`; `scores` is the fit to start
+        from."""

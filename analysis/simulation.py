@@ -45,10 +45,11 @@ def simulate_study(
     """A study whose codecs need 1 / `savings` times the bits of the first for the same Elo.
 
     Elo rises by `slope` for each unit of ln bpp, a little less at high rates (`bend`). `rater_effect` and
-    `source_effect` are standard deviations, in Elo, of random effects per rater x codec and source x codec (effects of
-    a rater or a source alone would cancel within a pair). `rate_spread` is the standard deviation of ln bpp about the
-    target, `ties` the share of answers turned into ties. Pairs join conditions of the same or the neighbouring rate
-    point, within and across codecs, evenly; raters and sources take turns. With `reference` the original joins.
+    `source_effect` are standard deviations, in Elo, of random effects per rater x codec and source x codec
+    (effects of a rater or a source alone would cancel within a pair). `rate_spread` is the standard deviation
+    of ln bpp about the target, `ties` the share of answers turned into ties. Pairs join conditions of the
+    same or the neighbouring rate point, within and across codecs, evenly; raters and sources take turns. With
+    `reference` the original joins.
     """
     rng = np.random.default_rng(seed)
     factors = dict(savings or {"alpha": 1.0, "beta": 1.15, "gamma": 1.3, "delta": 1.5})
@@ -58,7 +59,7 @@ def simulate_study(
 
     def true_elo(codec: str, target: float) -> float:
         x = np.log(target * factors[codec]) - middle
-        return 1500.0 + slope * (x - bend * x * abs(x) / 2 if x > 0 else x)
+        return 1500.0 + slope * float(x - bend * x * x / 2 if x > 0 else x)
 
     names = [f"{codec}@{target!r}" for codec, target in conditions]
     quality = np.array([true_elo(*condition) for condition in conditions])
@@ -149,8 +150,15 @@ def _stimuli(
             )
     if reference:
         rows += [
-            {"source": f"source{s:03d}", "condition": "reference", "codec": "reference", "role": "reference",
-             "status": "given", "width": 512, "height": 512}
+            {
+                "source": f"source{s:03d}",
+                "condition": "reference",
+                "codec": "reference",
+                "role": "reference",
+                "status": "given",
+                "width": 512,
+                "height": 512,
+            }
             for s in range(sources)
         ]
     return pd.DataFrame(rows)

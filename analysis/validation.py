@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.contract import Column
-from analysis.errors import MalformedRow, MalformedTable, listed
+from analysis.errors import MalformedRowError, MalformedTableError, listed
 from analysis.inputs import RawTable
 
 Cells = NDArray[np.object_]
@@ -23,14 +24,15 @@ _FALSE = frozenset({"false", "f", "0"})
 def typed_table(raw: RawTable, columns: tuple[Column, ...], defaults: dict[str, Any]) -> pd.DataFrame:
     """The contract's columns in the contract's order, typed; other columns are passed over.
 
-    A column that is absent takes its value from `defaults`, else it is empty. Text is `str` or None, integers and
-    numbers are float64 with NaN for empty, booleans are bool. Raises MalformedTable and MalformedRow.
+    A column that is absent takes its value from `defaults`, else it is empty. Text is `str` or None, integers
+    and numbers are float64 with NaN for empty, booleans are bool. Raises MalformedTableError and
+    MalformedRowError.
     """
     lacking = [column.name for column in columns if column.needed and column.name not in raw.frame.columns]
     if lacking:
-        raise MalformedTable(raw.name, f"lacks the column {listed(lacking)}")
+        raise MalformedTableError(raw.name, f"lacks the column {listed(lacking)}")
     if raw.frame.empty:
-        raise MalformedTable(raw.name, "holds no rows")
+        raise MalformedTableError(raw.name, "holds no rows")
     typed: dict[str, Any] = {}
     for column in columns:
         if column.name in raw.frame.columns:
@@ -41,12 +43,12 @@ def typed_table(raw: RawTable, columns: tuple[Column, ...], defaults: dict[str, 
 
 
 def refuse_rows(raw: RawTable, column: str, bad: Mask, why: Callable[[int], str]) -> None:
-    """Raises MalformedRow for the first bad row; `why` gets its position."""
+    """Raises MalformedRowError for the first bad row; `why` gets its position."""
     positions = np.flatnonzero(bad)
     if len(positions):
         first = int(positions[0])
         row = raw.row(raw.frame.index[first])
-        raise MalformedRow(raw.name, row, column, why(first), others=len(positions) - 1)
+        raise MalformedRowError(raw.name, row, column, why(first), others=len(positions) - 1)
 
 
 def _absent(column: Column, default: Any, rows: int) -> Any:
@@ -62,7 +64,9 @@ def _typed(raw: RawTable, column: Column) -> Any:
     empty: Mask = np.asarray(pd.isna(cells), dtype=bool) | (cells == "")
     if not column.nullable:
         refuse_rows(raw, column.name, empty, lambda _: "is empty")
-    parse = {"text": _text, "integer": _number, "number": _number, "boolean": _boolean, "time": _time}[column.kind]
+    parse = {"text": _text, "integer": _number, "number": _number, "boolean": _boolean, "time": _time}[
+        column.kind
+    ]
     values = parse(raw, column, cells, empty)
     if column.allowed:
         allowed = np.isin(values, np.array(column.allowed, dtype=values.dtype)) | empty
@@ -81,9 +85,8 @@ def _text(raw: RawTable, column: Column, cells: Cells, empty: Mask) -> Cells:
     values[empty] = None
     # Names written as numbers, as in rater 12, stay names; anything else in a text column is a mistake.
     for i in np.flatnonzero(~empty & np.fromiter((type(c) is not str for c in cells), bool, len(cells))):
-        if isinstance(values[i], (int, np.integer)) and not isinstance(values[i], (bool, np.bool_)):
-            values[i] = str(values[i])
-        elif type(values[i]).__name__ == "UUID":
+        whole = isinstance(values[i], int | np.integer) and not isinstance(values[i], bool)
+        if whole or isinstance(values[i], UUID):
             values[i] = str(values[i])
         else:
             only = np.arange(len(cells)) == i
@@ -96,34 +99,50 @@ def _text(raw: RawTable, column: Column, cells: Cells, empty: Mask) -> Cells:
 def _number(raw: RawTable, column: Column, cells: Cells, empty: Mask) -> NDArray[np.float64]:
     kind = "a whole number" if column.kind == "integer" else "a number"
     flags = np.fromiter((isinstance(c, (bool, np.bool_)) for c in cells), bool, len(cells))
-    values = pd.to_numeric(pd.Series(np.where(empty, None, cells), dtype=object), errors="coerce")
+    values = pd.to_numeric(_filled(cells, empty), errors="coerce")
     numbers = np.array(values.to_numpy(dtype=float, na_value=np.nan))
     bad = ~empty & (flags | ~np.isfinite(numbers))
     refuse_rows(raw, column.name, bad, lambda i: f"{_said(cells[i])} is not {kind}")
     if column.kind == "integer":
-        refuse_rows(raw, column.name, ~empty & (numbers % 1 != 0), lambda i: f"{_said(cells[i])} is not {kind}")
+        refuse_rows(
+            raw, column.name, ~empty & (numbers % 1 != 0), lambda i: f"{_said(cells[i])} is not {kind}"
+        )
     if column.positive:
-        refuse_rows(raw, column.name, ~empty & (numbers <= 0), lambda i: f"{_said(cells[i])} is not above zero")
+        refuse_rows(
+            raw, column.name, ~empty & (numbers <= 0), lambda i: f"{_said(cells[i])} is not above zero"
+        )
     if column.minimum is not None:
         least = column.minimum
-        refuse_rows(raw, column.name, ~empty & (numbers < least), lambda i: f"{_said(cells[i])} is below {least:g}")
+        refuse_rows(
+            raw, column.name, ~empty & (numbers < least), lambda i: f"{_said(cells[i])} is below {least:g}"
+        )
     numbers[empty] = np.nan
     return numbers
+
+
+def _filled(cells: Cells, empty: Mask) -> pd.Series[Any]:
+    filled = cells.copy()
+    filled[empty] = None
+    return pd.Series(filled, dtype=object)
 
 
 def _boolean(raw: RawTable, column: Column, cells: Cells, empty: Mask) -> Mask:
     words = np.fromiter((str(c).strip().lower() for c in cells), object, len(cells))
     true = np.fromiter((w in _TRUE for w in words), bool, len(words))
     false = np.fromiter((w in _FALSE for w in words), bool, len(words))
-    refuse_rows(raw, column.name, ~(true | false | empty), lambda i: f"{_said(cells[i])} is not true or false")
+    refuse_rows(
+        raw, column.name, ~(true | false | empty), lambda i: f"{_said(cells[i])} is not true or false"
+    )
     return true
 
 
 def _time(raw: RawTable, column: Column, cells: Cells, empty: Mask) -> Cells:
-    text = pd.Series(np.where(empty, None, cells), dtype=object).map(lambda c: None if c is None else str(c))
+    text = _filled(cells, empty).map(lambda c: None if c is None else str(c))
     moments = pd.to_datetime(text, errors="coerce", utc=True, format="ISO8601")
     bad = np.asarray(moments.isna()) & ~empty
-    refuse_rows(raw, column.name, bad, lambda i: f"{_said(cells[i])} is not a time such as 2026-01-31T12:00:00Z")
+    refuse_rows(
+        raw, column.name, bad, lambda i: f"{_said(cells[i])} is not a time such as 2026-01-31T12:00:00Z"
+    )
     values = np.full(len(cells), None, dtype=object)
     for i in np.flatnonzero(~empty):
         values[i] = moments.iloc[i].isoformat()

@@ -1,0 +1,91 @@
+"""What a reader must know before the numbers, one sentence each."""
+
+from __future__ import annotations
+
+from analysis.bootstrap import FEW_CLUSTERS
+from analysis.errors import listed
+from analysis.results import CodecComparison, StudyResult
+
+
+def remarks(result: StudyResult) -> list[str]:
+    """What a reader must know before the numbers, one sentence each."""
+    said: list[str] = []
+    scores, resampled = result.scores, result.resampled
+    if scores.prior:
+        groups = " > ".join("{" + listed(group, 4) + "}" for group in scores.separated[:6])
+        more = f" and {len(scores.separated) - 6} more groups" if len(scores.separated) > 6 else ""
+        said.append(
+            "The win graph is not strongly connected, so the likelihood has no maximum; scores rest on a "
+            f"prior ({scores.prior}). Groups, each never beaten by one to its right: {groups}{more}."
+        )
+    said += _cluster_warnings(result)
+    for kind, r in resampled.resampled.items():
+        if r.prior_used and not scores.prior:
+            said.append(
+                f"{r.prior_used} of {resampled.replicates} replicates over {kind} had no strongly connected "
+                f"win graph and were fitted with a prior ({result.prior_where_needed})."
+            )
+    for codec, curve in result.curves.items():
+        points = len(curve.quality) + curve.violations
+        if points == 1:
+            said.append(
+                f"{codec} has a single rate point; a BD-rate needs at least two, so only bounds are given."
+            )
+        elif curve.violations and len(curve.quality) == 1:
+            said.append(
+                f"{codec}: quality does not rise with rate, so its {points} rate points are one knot."
+            )
+        elif curve.violations:
+            pooled = f"{curve.violations} of {points} rate points were pooled"
+            said.append(f"{codec}: {pooled}, as Elo fell while rate rose.")
+    said += [sentence for c in result.codec_comparisons for sentence in _comparison_warnings(c)]
+    if result.rates.mismatched:
+        said.append(f"{result.rates.mismatched} stimuli are more than 2 % off their target rate.")
+    if result.rates.left_out:
+        said.append(
+            f"{len(result.rates.left_out)} pairs of source and rate point lack a stimulus of some codec and "
+            "were left out for all codecs."
+        )
+    if result.never_judged:
+        said.append(f"Never judged and therefore not scored: {listed(result.never_judged)}.")
+    return said
+
+
+def _cluster_warnings(result: StudyResult) -> list[str]:
+    counts = {"raters": len(result.comparisons.raters), "sources": len(result.comparisons.sources)}
+    said = []
+    for kind, count in counts.items():
+        if count == 1:
+            said.append(
+                f"There is one of {kind}: it is taken as fixed, and intervals do not speak of others."
+            )
+        elif count < FEW_CLUSTERS:
+            said.append(
+                f"Only {count} {kind}: with fewer than {FEW_CLUSTERS} clusters, intervals are a rough guide "
+                f"to other {kind}."
+            )
+    if all(count == 1 for count in counts.values()):
+        said.append("One rater on one source: no interval can be given.")
+    return said
+
+
+def _comparison_warnings(comparison: CodecComparison) -> list[str]:
+    name, rate = f"{comparison.test} against {comparison.anchor}", comparison.rate
+    if rate.status == "flagged":
+        return [f"{name}: the curves share only {100 * rate.overlap:.0f} % of the narrower one's Elo range."]
+    if rate.status == "refused":
+        shared = f"the curves share {100 * rate.overlap:.0f} % of the narrower one's Elo range"
+        advice = "A ladder whose rates span at least three times the savings would overlap."
+        return [f"{name}: {shared}, and a BD-rate needs 25 %; only bounds are given. {advice}"]
+    if rate.status == "no_overlap":
+        share = (
+            ""
+            if comparison.apart_share is None
+            else f" (so in {100 * comparison.apart_share:.1f} % of replicates)"
+        )
+        return [f"{name}: the curves share no Elo{share}; only bounds are given."]
+    if rate.status == "ok" and any(comparison.censored.values()):
+        return [
+            f"{name}: {sum(comparison.censored.values())} replicates shared no Elo and count as censored."
+        ]
+    return []
