@@ -10,6 +10,7 @@ from uuid import UUID
 from study_app.errors import JudgmentInvalid
 
 DAY_MS = 24 * 60 * 60 * 1000
+TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 VIEWPORT = re.compile(r"[1-9][0-9]{0,4}x[1-9][0-9]{0,4}", re.ASCII)
 FIELDS = (
     "client_uuid",
@@ -54,7 +55,7 @@ def read_judgment(body: object) -> JudgmentInput:
             raise JudgmentInvalid(str(name)[:40], "is no field of a judgment")
     return JudgmentInput(
         client_uuid=_uuid(body["client_uuid"]),
-        trial=_text("trial", body["trial"], 64),
+        trial=_trial(body["trial"]),
         choice=_integer("choice", body["choice"], 1, 2),
         response_ms=_integer("response_ms", body["response_ms"], 0, DAY_MS),
         exposure_ms=_integer("exposure_ms", body["exposure_ms"], 0, DAY_MS),
@@ -75,10 +76,22 @@ def _uuid(value: object) -> UUID:
     return found
 
 
+def _trial(value: object) -> str:
+    found = _text("trial", value, 64)
+    if not is_token(found):
+        raise JudgmentInvalid("trial", "is no trial's name")
+    return found
+
+
+def is_token(value: str) -> bool:
+    """Whether the text could be a name that the server drew; nothing else need reach the database."""
+    return TOKEN.fullmatch(value) is not None
+
+
 def _text(field: str, value: object, longest: int) -> str:
     if not isinstance(value, str):
         raise JudgmentInvalid(field, "is no text")
-    if not 0 < len(value) <= longest or "\x00" in value:
+    if not 0 < len(value) <= longest:
         raise JudgmentInvalid(field, f"needs 1 to {longest} characters")
     return value
 

@@ -10,6 +10,7 @@ from stimuli.manifest import picture_path
 from study_app import participation
 from study_app.context import SESSION_COOKIE, app_context
 from study_app.errors import PictureMissing
+from study_app.judgment_input import is_token
 
 blueprint = Blueprint("pictures", __name__)
 
@@ -20,6 +21,8 @@ def picture(token: str) -> Response:
 
     No ETag, Last-Modified or file name: they would be the same for two raters and so name the picture.
     """
+    if not is_token(token):
+        abort(404)
     context = app_context()
     with context.sessions() as db:
         sha256 = participation.picture_sha256(db, context.study, request.cookies.get(SESSION_COOKIE), token)
