@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import secrets
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -12,11 +13,11 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright, sync_playwright
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
+from sqlalchemy.engine import URL
 
 from study_app.app import create_app
-from study_app.database import connect, upgrade
-from study_app.embedded_postgres import EmbeddedPostgres
+from study_app.database import connect
 from study_app.loading import load_manifest
 from study_app.server import start_server
 from study_app.settings import Settings
@@ -65,12 +66,16 @@ class Served:
 
 
 @pytest.fixture(scope="session")
-def served_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    with EmbeddedPostgres(tmp_path_factory.mktemp("pg") / "postgres") as server:
-        engine = connect(server.url)
-        upgrade(engine)
-        yield engine
-        engine.dispose()
+def served_engine(maintenance: Engine, postgres_url: URL, template_database: str) -> Iterator[Engine]:
+    """A migrated database for all browser tests."""
+    name = f"matchrate_browser_{secrets.token_hex(6)}"
+    with maintenance.connect() as connection:
+        connection.execute(text(f'CREATE DATABASE "{name}" TEMPLATE "{template_database}"'))
+    engine = connect(postgres_url.set(database=name))
+    yield engine
+    engine.dispose()
+    with maintenance.connect() as connection:
+        connection.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
 
 
 @pytest.fixture(scope="session")
@@ -96,6 +101,11 @@ def executable() -> str:
     if path is None:
         pytest.fail(chromium.HOW, pytrace=False)
     return str(path)
+
+
+@pytest.fixture(scope="session")
+def browser_arguments() -> list[str]:
+    return list(chromium.browser_arguments())
 
 
 @pytest.fixture(scope="session")

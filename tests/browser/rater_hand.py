@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
+from PIL import Image
 from playwright.sync_api import Page
 from sqlalchemy import Engine, text
 
@@ -22,6 +25,10 @@ SHOWN_PIXELS = """async (frame) => {
   const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
   const digest = await crypto.subtle.digest("SHA-256", data);
   return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}"""
+PLACE = """(frame) => {
+  const box = document.querySelector(frame).getBoundingClientRect();
+  return [box.left, box.top, window.devicePixelRatio];
 }"""
 READY = (
     """() => document.getElementById("waiting").hidden && document.querySelector("#frame-test img.shown")"""
@@ -91,8 +98,20 @@ class RaterHand:
         """The picture that is visible in a frame."""
         return self.study.by_pixels[self.page.evaluate(SHOWN_PIXELS, frame)]
 
+    def differing_pixels(self, frame: str) -> int:
+        """How many pixels of the screen are not those of the picture that is shown in a frame."""
+        wanted = self.seen(frame).pixels
+        height, width, _ = wanted.shape
+        left, top, ratio = self.page.evaluate(PLACE, frame)
+        screen = np.asarray(Image.open(io.BytesIO(self.page.screenshot(scale="device"))).convert("RGB"))
+        x, y = round(left * ratio), round(top * ratio)
+        assert screen.shape[0] >= y + height, "the picture does not fit the window"
+        assert screen.shape[1] >= x + width, "the picture does not fit the window"
+        return int((screen[y : y + height, x : x + width] != wanted).any(axis=2).sum())
+
     def look(self, extra_flips: int = 0) -> tuple[Answer, int]:
         """Look until the answer unlocks; the answer to give, and the slot that means it."""
+        self.show(1)
         first = self.seen()
         self.show(2)
         second = self.seen()

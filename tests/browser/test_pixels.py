@@ -1,0 +1,117 @@
+"""One picture pixel on one device pixel: screenshots against the served pictures, pixel by pixel."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, Playwright, Route
+
+pytestmark = pytest.mark.browser
+
+
+def require_exact(hand: Any) -> None:
+    for slot in (1, 2):
+        hand.show(slot)
+        assert hand.differing_pixels("#frame-test") == 0
+        assert hand.differing_pixels("#frame-reference") == 0
+
+
+@pytest.mark.parametrize("ratio", [1, 1.25, 1.5, 2])
+def test_every_pixel_of_the_screen_is_a_pixel_of_the_picture(
+    served: Any, playwright: Playwright, executable: str, browser_arguments: list[str], ratio: float
+) -> None:
+    """A browser that really has this ratio; odd window and picture sides leave frames off whole pixels."""
+    browser = playwright.chromium.launch(
+        executable_path=executable,
+        args=[*browser_arguments, f"--force-device-scale-factor={ratio}", "--window-size=1371,853"],
+    )
+    with browser:
+        page = browser.new_context(no_viewport=True).new_page()
+        hand = served.hand(page)
+        hand.begin()
+        assert page.evaluate("window.devicePixelRatio") == ratio
+        sizes = set()
+        for _ in range(6):
+            sizes.add(hand.seen().pixels.shape)
+            require_exact(hand)
+            if len(sizes) == 2:
+                break
+            _, slot = hand.look()
+            with page.expect_response("**/api/judgments"):
+                hand.give(slot)
+            hand.wait_for_trial()
+        assert len(sizes) == 2, "the session showed pictures of one size only"
+        for row in served.judgments(page):
+            assert row["device_pixel_ratio"] == ratio
+            assert row["magnification"] == 1
+
+
+def test_pictures_stay_exact_when_the_window_changes(served: Any, page: Page) -> None:
+    hand = served.hand(page)
+    hand.begin()
+    for width, height in ((1367, 769), (1440, 900), (1281, 721)):
+        page.set_viewport_size({"width": width, "height": height})
+        require_exact(hand)
+
+
+@pytest.mark.parametrize("size", [(1366, 768), (1440, 900), (1366, 625)])
+def test_two_pictures_of_512_fit_a_laptop_without_scrolling(
+    served: Any, page: Page, size: tuple[int, int]
+) -> None:
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    hand = served.hand(page)
+    hand.begin()
+    for _ in range(6):
+        if hand.seen().pixels.shape[0] == 512:
+            break
+        hand.give(hand.look()[1])
+        hand.wait_for_trial()
+    assert hand.seen().pixels.shape == (512, 512, 3)
+    assert page.locator("#notice-size").is_hidden()
+    overflow = """() => ["html", "#stage"].map((name) => document.querySelector(name)).some((element) =>
+      element.scrollWidth > element.clientWidth || element.scrollHeight > element.clientHeight)"""
+    assert page.evaluate(overflow) is False
+    inside = """() => [...document.querySelectorAll("button, .frame, h1, progress")].every((element) => {
+      const box = element.getBoundingClientRect();
+      return box.left >= 0 && box.top >= 0 && box.right <= innerWidth && box.bottom <= innerHeight;
+    })"""
+    assert page.evaluate(inside) is True
+
+
+def test_a_window_that_is_too_small_scrolls_and_says_so(served: Any, page: Page) -> None:
+    hand = served.hand(page)
+    hand.begin()
+    page.set_viewport_size({"width": 500, "height": 400})
+    page.get_by_text("never shrunk").wait_for()
+    width = page.evaluate("document.querySelector('#frame-test').clientWidth")
+    assert width == hand.seen().pixels.shape[1]
+    page.locator("#frame-reference").scroll_into_view_if_needed()
+    assert page.evaluate("document.querySelector('#stage').scrollLeft") > 0
+    page.set_viewport_size({"width": 1366, "height": 768})
+    page.get_by_text("never shrunk").wait_for(state="hidden")
+
+
+def test_a_picture_that_was_altered_on_the_way_is_never_rated(
+    served: Any, new_context: Callable[..., Any]
+) -> None:
+    page = new_context().new_page()
+    small = io.BytesIO()
+    Image.new("RGB", (256, 128), (9, 9, 9)).save(small, "PNG")
+
+    def recompress(route: Route) -> None:
+        route.fulfill(body=small.getvalue(), content_type="image/png")
+
+    page.route("**/pictures/*", recompress)
+    page.goto(served.url)
+    page.get_by_role("checkbox").check()
+    page.get_by_role("button", name="begin").click()
+    page.get_by_role("link", name="Start rating").click()
+    page.get_by_text("A picture arrived with 256 × 128 pixels").wait_for()
+    assert page.locator("#frame-test img.shown").count() == 0
+    page.unroute("**/pictures/*")
+    page.get_by_role("link", name="Try again").click()
+    served.hand(page).wait_for_trial()
