@@ -246,10 +246,9 @@ def select_comparisons(
     )
     for kind in sorted(set(rows["kind"]) - {"scored"}):
         drop(f"kind {kind}", rows["kind"] == kind)
-    excluded = rows["is_excluded"].astype(bool)
-    for rule in sorted({str(rule or "no rule named") for rule in rows.loc[excluded, "exclusion"]}):
-        named = rows["exclusion"].map(lambda value: str(value or "no rule named"))
-        drop(rule, rows["is_excluded"].astype(bool) & (named == rule))
+    named = rows["exclusion"].where(rows["exclusion"].notna(), "no rule named")
+    for rule in sorted(set(named[rows["is_excluded"]])):
+        drop(rule, rows["is_excluded"] & (named.loc[rows.index] == rule))
     if left_out:
         out = pd.MultiIndex.from_tuples(sorted(left_out))
         touched = pd.Series(False, index=rows.index)

@@ -71,7 +71,7 @@ def _draw_curves(
         ]
         bpp, elo = (np.array([row[key] for row in rows]) for key in ("bpp", "elo"))
         # A few points aside, or intervals at one rate would hide each other.
-        aside = 4.0 * (i - (len(document["curves"]) - 1) / 2)
+        aside = 3.0 * (i - (len(document["curves"]) - 1) / 2)
         moved = axes.transData + ScaledTranslation(aside / 72, 0, figure.dpi_scale_trans)
         if all(row["elo_low"] is not None for row in rows):
             low, high = (np.array([row[key] for row in rows]) for key in ("elo_low", "elo_high"))
@@ -111,6 +111,12 @@ def _dress(axes: Axes, document: Mapping[str, Any]) -> None:
     rates = [row["bpp"] for row in document["scores"] if row["bpp"] is not None]
     low, high = min(rates), max(rates)
     axes.set_xscale("log")
+    ends = [row[key] for row in document["scores"] for key in ("elo_low", "elo_high", "elo") if row["bpp"] is not None]
+    if document["reference"] is not None:
+        ends.append(document["reference"]["elo"])
+    ends = [end for end in ends if end is not None]
+    margin = 0.04 * (max(ends) - min(ends)) or 50.0
+    axes.set_ylim(min(ends) - margin, max(ends) + margin)
     room = 1.08 if high > low else 1.5
     axes.set_xlim(low / room, high * room)
     axes.xaxis.set_major_locator(FixedLocator(_rate_ticks(low / room, high * room)))

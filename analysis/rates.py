@@ -130,8 +130,10 @@ def _left_out(
     sources: tuple[str, ...],
     log_bpp: NDArray[np.float64],
 ) -> tuple[Cell, ...]:
-    made = ~np.isnan(log_bpp)
-    has_source = {codec: made[[c == codec for c in codecs]].any(axis=0) for codec in set(codecs)}
+    made = np.isfinite(log_bpp)
+    has_source = {
+        codec: set(np.flatnonzero(made[[c == codec for c in codecs]].any(axis=0))) for codec in set(codecs)
+    }
     points: dict[str, list[int]] = {}
     for i, condition in enumerate(conditions):
         # Without a target a condition is a rate point of its own.
@@ -142,7 +144,7 @@ def _left_out(
             if not made[members, s].any():
                 continue
             lacking = {codecs[i] for i in members if not made[i, s]}
-            lacking |= {codec for codec, has in has_source.items() if not has[s]}
+            lacking |= {codec for codec, has in has_source.items() if s not in has}
             if lacking:
                 named = tuple(conditions[i] for i in members if made[i, s])
                 cells.append(Cell(source, point, tuple(sorted(lacking)), named))
