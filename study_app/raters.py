@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from flask import Blueprint, redirect, render_template, request, url_for
+from flask import Blueprint, current_app, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from study_app.context import SESSION_COOKIE, app_context
@@ -31,6 +31,12 @@ def welcome() -> ResponseReturnValue:
         return redirect(url_for("raters.rate" if sitting.done else "raters.instructions"), 303)
     minutes = math.ceil(study.session_length * SECONDS_PER_TRIAL / 60)
     return render_template("welcome.html", study=study, minutes=minutes)
+
+
+@blueprint.get("/favicon.ico")
+def favicon() -> ResponseReturnValue:
+    """For documents that name no icon of their own, such as the report."""
+    return current_app.send_static_file("icon.svg")
 
 
 @blueprint.get("/instructions")

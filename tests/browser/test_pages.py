@@ -1,0 +1,194 @@
+"""The pages around the trials, for raters and for the researcher."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page
+
+pytestmark = pytest.mark.browser
+
+PHONE = {"width": 390, "height": 844}
+NO_SIDEWAYS = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+
+
+@pytest.fixture
+def report(served: Any) -> Iterator[Path]:
+    """A report such as the analysis writes: one file with its style and pictures inside."""
+    folder = served.study.folder / "report"
+    folder.mkdir()
+    page = folder / "report.html"
+    page.write_text(
+        "<!doctype html><title>Report</title><style>h1 { color: rgb(1, 2, 3) }</style><h1>BD-rates</h1>"
+        '<img alt="" src="data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7">',
+        encoding="utf-8",
+    )
+    (folder / "results.json").write_text("{}", encoding="utf-8")
+    yield page
+    for file in folder.iterdir():
+        file.unlink()
+    folder.rmdir()
+
+
+def test_every_page_forbids_inline_script_and_style(served: Any, page: Page) -> None:
+    """The policy is sent, and the browser enforces it; no page trips over it (see the fixture `watch`)."""
+    for path in ("/", "/instructions", "/rate", "/thanks", "/researcher", "/nothing"):
+        response = page.request.get(served.url + path)
+        policy = response.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "script-src 'self'" in policy
+        assert "unsafe" not in policy
+        assert "<script>" not in response.text()
+        assert "<style" not in response.text()
+        assert " style=" not in response.text()
+        assert " onclick=" not in response.text()
+
+
+def test_the_policy_stops_a_script_that_was_slipped_in(served: Any, page: Page, watch: Any) -> None:
+    watch.allowed.append("Content Security Policy")
+    page.goto(served.url)
+    page.evaluate("""() => {
+      const script = document.createElement("script");
+      script.textContent = "window.slipped = true";
+      document.body.append(script);
+    }""")
+    assert page.evaluate("window.slipped") is None
+    assert watch.complaints
+
+
+def test_no_consent_no_session(served: Any, page: Page) -> None:
+    page.goto(served.url)
+    page.get_by_role("button", name="begin").click()
+    assert page.evaluate("document.querySelector('[name=consent]').validity.valueMissing") is True
+    assert page.context.cookies() == []
+    page.goto(f"{served.url}/rate")
+    assert page.url == f"{served.url}/"
+    refused = page.request.post(f"{served.url}/enrol", form={})
+    assert refused.status == 403
+    assert "Consent: tick it to take part." in refused.text()
+
+
+def test_the_welcome_page_tells_what_is_asked_and_resumes(served: Any, page: Page) -> None:
+    hand = served.hand(page)
+    page.goto(served.url)
+    text = page.inner_text("main")
+    assert "A small study" in text
+    assert "Which one looks closer to the original?" in text
+    assert "6 comparisons, about 2 minutes" in text
+    assert "Please open this page on a computer" not in text
+    hand.begin()
+    page.goto(served.url)
+    assert page.url.endswith("/instructions")
+    assert "Judge how faithful a picture is." in page.inner_text("main")
+    assert "Not how pretty it is." in page.inner_text("main")
+    page.goto(f"{served.url}/thanks")
+    assert page.url.endswith("/rate")
+    hand.wait_for_trial()
+    with page.expect_response("**/api/judgments"):
+        hand.give(hand.look()[1])
+    page.goto(served.url)
+    assert page.url.endswith("/rate")
+    hand.wait_for_trial()
+    assert page.inner_text("#progress-text") == "2 of 6"
+
+
+def test_a_phone_reads_the_welcome_and_is_sent_to_a_computer(
+    served: Any, new_context: Callable[..., Any]
+) -> None:
+    page = new_context(viewport=PHONE, has_touch=True, is_mobile=True, device_scale_factor=3).new_page()
+    page.goto(served.url)
+    assert page.get_by_text("Please open this page on a computer").is_visible()
+    assert page.get_by_role("button", name="begin").is_hidden()
+    assert page.evaluate(NO_SIDEWAYS) is True
+    size = page.evaluate("parseFloat(getComputedStyle(document.querySelector('dd')).fontSize)")
+    assert size >= 16
+
+
+def test_the_colours_stay_light_and_grey_when_the_system_is_dark(
+    served: Any, new_context: Callable[..., Any]
+) -> None:
+    page = new_context(color_scheme="dark", forced_colors="none").new_page()
+    served.hand(page).begin()
+    style = page.evaluate("""() => {
+      const { colorScheme } = getComputedStyle(document.documentElement);
+      return [colorScheme, getComputedStyle(document.body).backgroundColor];
+    }""")
+    assert style == ["light only", "rgb(112, 112, 112)"]
+    assert page.get_attribute("meta[name=color-scheme]", "content") == "only light"
+
+
+def test_an_error_is_a_page_and_no_traceback(served: Any, page: Page, watch: Any) -> None:
+    watch.allowed.append("404")
+    response = page.goto(f"{served.url}/nothing/here")
+    assert response is not None
+    assert response.status == 404
+    assert page.inner_text("h1") == "Not found"
+    page.get_by_role("link", name="start page").click()
+    assert page.inner_text("h1") == "A small study"
+
+
+def test_the_researchers_page_opens_with_the_token_only(served: Any, page: Page, watch: Any) -> None:
+    watch.allowed.append("403")
+    for address in ("/researcher", "/researcher?token=", "/researcher?token=%C3%A4", "/researcher?token=no"):
+        response = page.goto(served.url + address)
+        assert response is not None
+        assert response.status == 403
+        assert page.inner_text("h1") == "Not allowed"
+        assert page.locator("table").count() == 0
+    assert page.request.get(f"{served.url}/researcher/report/").status == 403
+    assert page.request.get(f"{served.url}/researcher/report/results.json").status == 403
+
+    response = page.goto(f"{served.url}/researcher?token={served.token}")
+    assert response is not None
+    assert response.status == 200
+    assert page.url == f"{served.url}/researcher"
+    assert page.evaluate("document.cookie") == ""
+    assert served.token not in page.content()
+    [cookie] = page.context.cookies()
+    assert (cookie["httpOnly"], cookie["sameSite"], cookie["path"]) == (True, "Lax", "/researcher")
+
+
+def test_the_researchers_counts_follow_the_raters(served: Any, new_context: Callable[..., Any]) -> None:
+    watcher, rater = new_context().new_page(), new_context().new_page()
+    watcher.goto(f"{served.url}/researcher?token={served.token}")
+    judgments = watcher.locator("[data-live=counts] .tile").filter(has_text="judgments").first.locator("dd")
+    before = int(judgments.inner_text())
+    hand = served.hand(rater)
+    hand.begin()
+    with rater.expect_response("**/api/judgments"):
+        hand.give(hand.look()[1])
+    watcher.bring_to_front()
+    watcher.wait_for_function(
+        "(number) => document.querySelector('[data-live=counts] dd').textContent === String(number)",
+        arg=before + 1,
+    )
+    rows = watcher.locator("table tbody tr")
+    assert rows.count() == 4
+    assert "zebracodec@0.2345" in rows.all_inner_texts()[-2]
+
+
+def test_the_report_is_served_with_its_own_policy(served: Any, page: Page, report: Path) -> None:
+    page.goto(f"{served.url}/researcher?token={served.token}")
+    page.get_by_role("link", name="Open the report").click()
+    assert page.inner_text("h1") == "BD-rates"
+    assert page.evaluate("getComputedStyle(document.querySelector('h1')).color") == "rgb(1, 2, 3)"
+    assert page.evaluate("document.images[0].naturalWidth") == 1
+    assert page.request.get(f"{served.url}/researcher/report/results.json").status == 200
+    for path in (
+        "..%2fresearcher-token",
+        "../stimuli/manifest.json",
+        "%2e%2e/stimuli/manifest.json",
+        "none.json",
+    ):
+        assert page.request.get(f"{served.url}/researcher/report/{path}").status == 404
+
+
+def test_without_a_report_the_page_says_how_to_make_one(served: Any, page: Page, watch: Any) -> None:
+    watch.allowed.append("404")
+    page.goto(f"{served.url}/researcher?token={served.token}")
+    assert "matchrate analyze" in page.inner_text("[data-live=report]")
+    page.goto(f"{served.url}/researcher/report/")
+    assert page.inner_text("h1") == "No report yet"
