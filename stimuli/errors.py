@@ -8,6 +8,17 @@ from pathlib import Path
 class StimuliError(Exception):
     """Root of every error that `stimuli` raises on purpose; its text is one line for a person."""
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # These errors cross from worker processes, and the default pickle calls __init__ with the message.
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+def _rebuild(kind: type[StimuliError], args: tuple[object, ...], state: dict[str, object]) -> StimuliError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
 
 class StudyFileError(StimuliError):
     """A study.toml, or a picture it names, that cannot be used.
@@ -56,14 +67,6 @@ class CodecError(StimuliError):
         self.source = source
         where = f"codec {codec!r}" + (f" on source {source!r}" if source is not None else "")
         super().__init__(f"{where}: {reason}")
-
-    def __reduce__(self) -> tuple[object, ...]:
-        # Errors cross from worker processes, and keyword arguments are lost in the default pickle.
-        return _codec_error, (self.codec, self.reason, self.source)
-
-
-def _codec_error(codec: str, reason: str, source: str | None) -> CodecError:
-    return CodecError(codec, reason, source=source)
 
 
 class ManifestError(StimuliError):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stimuli.errors import ManifestError
+from stimuli.files import sha256_of, write_atomic
 from stimuli.records import RecordError, record_from_json, record_to_json
 from stimuli.study import STATUSES, Condition, Crop, Pairing, Stimulus
 
@@ -65,6 +66,17 @@ class CodecRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Deviation:
+    """One thing that is not as the manifest says: which artefact, relative to the study folder, and how."""
+
+    artefact: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.artefact}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """The figures of a matched study; `str()` gives them as lines for a terminal."""
 
@@ -103,7 +115,8 @@ class Summary:
             lines.append(
                 f"{self.within_tolerance} of {self.reachable} reachable stimuli "
                 f"({100 * self.share_within_tolerance:.1f} %) within {100 * self.tolerance:g} % of "
-                f"their target, {self.within_two_percent} within 2 %, largest residual {100 * self.largest_residual:.2f} %"
+                f"their target, {self.within_two_percent} within 2 %, "
+                f"largest residual {100 * self.largest_residual:.2f} %"
             )
             lines.append(
                 f"{self.encodes} encodes, {self.encodes_per_stimulus:.2f} a stimulus on average; "
@@ -170,6 +183,23 @@ def bitstream_path(folder: Path, name: str) -> Path:
 def manifest_to_text(manifest: Manifest) -> str:
     """The manifest as the file holds it: keys sorted, two spaces of indent."""
     return json.dumps(record_to_json(manifest), sort_keys=True, indent=2, ensure_ascii=False) + "\n"
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write the manifest and beside it its SHA-256, as `sha256sum -c` reads it; each whole or not at all."""
+    data = manifest_to_text(manifest).encode()
+    path = manifest_path(folder)
+    write_atomic(path, data)
+    write_atomic(path.with_suffix(".sha256"), f"{sha256_of(data)}  {path.name}\n".encode())
+
+
+def verify_manifest(
+    folder: Path, *, workers: int | None = None, progress: bool = True
+) -> tuple[Deviation, ...]:
+    """Hash and decode everything again; see `stimuli.verification`."""
+    from stimuli.verification import verify_study
+
+    return verify_study(folder, workers=workers, progress=progress)
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -184,7 +184,7 @@ def _check_header(path: Path, image: ImageFile.ImageFile) -> None:
 
 def _to_eight_bits(path: Path, image: ImageFile.ImageFile) -> Image.Image:
     if image.mode in _SIXTEEN_BIT_GREY or image.mode == "I":
-        return Image.fromarray(sixteen_to_eight(np.asarray(image).astype(np.uint16)))
+        return Image.fromarray(sixteen_to_eight(np.array(image, dtype=np.uint16)))
     raw_mode = _raw_mode(image)
     if (
         image.mode == "RGB"

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-
 from PIL import Image
 
 from stimuli.errors import CodecSettingsError
@@ -181,3 +180,36 @@ def load_with_pillow(bitstream: bytes, format: str) -> Pixels:
 
 
 CodecFactory = Callable[[Mapping[str, object]], Codec]
+
+
+def payload_bytes(bitstream: bytes, extension: str) -> int | None:
+    """Bytes of a bitstream without its container; None for formats that are not known here.
+
+    AVIF and HEIC count their `mdat` boxes, JP2 its `jp2c` boxes (ISO/IEC 14496-12 and 15444-1), WebP its
+    `VP8 ` chunk; JPEG and bare JPEG XL have no container.
+    """
+    if extension in ("jpg", "jxl"):
+        return len(bitstream)
+    if extension in ("avif", "heic"):
+        return _box_bytes(bitstream, b"mdat")
+    if extension == "jp2":
+        return _box_bytes(bitstream, b"jp2c")
+    if extension == "webp" and bitstream[12:16] == b"VP8 ":
+        return int.from_bytes(bitstream[16:20], "little")
+    return None
+
+
+def _box_bytes(data: bytes, kind: bytes) -> int | None:
+    total = at = 0
+    while at + 8 <= len(data):
+        size, header = int.from_bytes(data[at : at + 4], "big"), 8
+        if size == 1:
+            size, header = int.from_bytes(data[at + 8 : at + 16], "big"), 16
+        elif size == 0:
+            size = len(data) - at
+        if size < header:
+            return None
+        if data[at + 4 : at + 8] == kind:
+            total += size - header
+        at += size
+    return total or None

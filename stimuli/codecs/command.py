@@ -27,8 +27,8 @@ class CommandCodec:
     """Runs `encode` and `decode` without a shell, each in a temporary folder of its own.
 
     Templates know {input}, {output}, {quality}, {fine} (when a fine scale is declared), {width} and
-    {height} (when encoding), {study} (the study folder) and {python} (the running interpreter). The hashes of the programs are part
-    of the settings, so that a rebuilt program is a new codec to the cache of tries.
+    {height} (when encoding), {study} (the study folder) and {python} (the running interpreter). The hashes
+    of the programs are part of the settings, so that a rebuilt program is a new codec to the cache of tries.
     """
 
     name = "command"
@@ -119,7 +119,7 @@ class CommandCodec:
         if found is None:
             raise CodecNotInstalledError(
                 self.name,
-                f"the program {template[0]!r} of `{key}` is no executable file in the study folder or on PATH",
+                f"the program {template[0]!r} of `{key}` is no executable in the study folder or on PATH",
             )
         return [found, *template[1:]]
 
@@ -130,7 +130,7 @@ class CommandCodec:
             for part in template:
                 if "{input}" in part or "{output}" in part:
                     continue
-                known = {name: "" for name in _ENCODE_NAMES}
+                known = dict.fromkeys(_ENCODE_NAMES, "")
                 file = Path(self._filled([part], known)[0])
                 if part != "{python}" and file.is_absolute() and file.is_file():
                     hashes[file.name] = hashlib.sha256(file.read_bytes()).hexdigest()

@@ -91,8 +91,9 @@ class Reconstructions:
                     f"{self._table} lines {lines[row.source, target]} and {row.line} both give "
                     f"{row.source} at {target:g} bpp; add a target_bpp column or another target",
                 )
-            names = {"source": row.source, "codec": self._codec, "target": repr(target)}
-            relative = re.sub(r"\{([^{}]*)\}", lambda match, names=names: names[match[1]], self._pattern)
+            relative = self._pattern
+            for name, value in (("source", row.source), ("codec", self._codec), ("target", repr(target))):
+                relative = relative.replace(f"{{{name}}}", value)
             cells[row.source, target] = Reconstruction(self._folder / relative, row.bpp)
             lines[row.source, target] = row.line
         return cells

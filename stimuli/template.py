@@ -1,0 +1,102 @@
+"""The commented study.toml that `matchrate init` writes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from stimuli.errors import TemplateError
+from stimuli.files import write_atomic
+
+_TEMPLATE = '''\
+# A study of Matchrate. Put the original pictures into sources/, change what follows, then run:
+#   matchrate check .    tells everything that is wrong with this file or the pictures
+#   matchrate encode .   encodes every picture with every codec at every target
+
+name = "@NAME@"
+title = "@NAME@"
+question = "Which of the two pictures is closer to the original?"
+instructions = """
+You will see an original picture and two compressed versions of it in the same place.
+Switch between them as often as you like, then choose the version that is closer to the original.
+"""
+
+# Rate points in bits per pixel of the whole file. Spread them at least three times the savings you expect.
+targets = [0.25, 0.5, 1.0]
+# How far a file may miss its target: 0.01 is 1 %. What misses is left out for all codecs at that source and
+# rate point, unless allow_mismatch is true.
+tolerance = 0.01
+allow_mismatch = false
+
+# Trials that one rater answers in one sitting.
+session_length = 40
+# Everything that is drawn at random is drawn from this number.
+seed = 1
+# Processes that encode; without this line, one a processor.
+# workers = 2
+
+[sources]
+folder = "sources"               # PNG, TIFF, PPM or JPEG; or: files = ["a.png", "b.tif"]
+# dataset = "kodak"              # the collection, a column of the results
+# show = [768, 512]              # encode the whole picture, show at most this much of it
+# place = "centre"               # or "random", drawn from the seed
+# [sources.crops]                # or said picture by picture: left, top, width, height
+# kodim01 = [100, 0, 512, 512]
+
+[pairing]
+same_rate = true                 # two codecs at one rate point
+adjacent_within = true           # one codec at neighbouring rate points
+adjacent_across = true           # two codecs at neighbouring rate points
+include_reference = false        # the original as a hidden condition
+
+# Each codec has a name of its own, and a family (the name, when left out). docs/codecs.md lists the settings.
+[[codecs]]
+name = "jpeg"
+subsampling = "4:2:0"
+
+[[codecs]]
+name = "webp"
+
+[[codecs]]
+name = "avif"
+speed = 4                        # 0 is slow and small, 10 fast and large
+
+# [[codecs]]
+# name = "heic"                  # needs: pip install 'matchrate[heic]'
+
+# [[codecs]]
+# name = "jpegxl"                # needs: pip install 'matchrate[jxl]'
+# effort = 7
+
+# [[codecs]]
+# name = "mine"                  # your own program
+# family = "command"
+# encode = ["./mycodec", "enc", "{input}", "{output}", "-q", "{quality}"]
+# decode = ["./mycodec", "dec", "{input}", "{output}"]
+# quality = { range = [0, 63], step = 1, direction = "down" }
+# version = "1.0"
+
+# [[codecs]]
+# name = "published"             # pictures that somebody else decoded, and bpp.csv: source,codec,bpp
+# family = "reconstructions"
+# folder = "reconstructions"
+# pattern = "{source}/{codec}.png"
+# table = "bpp.csv"
+'''
+
+
+def write_template(folder: Path) -> Path:
+    """Write a commented study.toml and an empty sources/ into a folder; gives the path of the study.toml.
+
+    Raises TemplateError when the folder already has a study.toml or cannot be written.
+    """
+    file = folder / "study.toml"
+    if file.exists():
+        raise TemplateError(file, "exists already; it is left as it is, name another folder")
+    name = re.sub(r"[^A-Za-z0-9._+-]+", "-", folder.resolve().name).strip(".-_") or "my-study"
+    try:
+        (folder / "sources").mkdir(parents=True, exist_ok=True)
+        write_atomic(file, _TEMPLATE.replace("@NAME@", name).encode())
+    except OSError as error:
+        raise TemplateError(folder, f"cannot be written ({error.strerror or error})") from None
+    return file

@@ -1,0 +1,117 @@
+"""The cache of everything that was computed once: encodes, decodes and read pictures.
+
+Every record is one file under `stimuli/tries/`, named by the SHA-256 of all that its content depends on,
+so that changing the study never serves a stale one and an interrupted run redoes nothing. Deleting the
+folder costs time only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from stimuli.codecs.base import Codec, Pixels
+from stimuli.files import sha256_of, write_atomic
+from stimuli.records import RecordError, record_from_json, record_to_json
+
+# Part of every key: a change of how pictures are read or records are written must miss the old records.
+_GENERATION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """One encode: its bitstream and the CPU seconds it took."""
+
+    bitstream: bytes
+    encode_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class KeptPicture:
+    """A picture that lies under `pictures/`: its size, the hashes of its PNG and of the shown PNG.
+
+    `seconds` is the CPU time of the decode or of reading the file.
+    """
+
+    width: int
+    height: int
+    picture_sha256: str
+    shown_sha256: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    bytes: int
+    sha256: str
+    encode_s: float
+
+
+class TryCache:
+    """The records of one study folder; safe for many processes, as records are written whole."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def load_try(self, key: str) -> Try | None:
+        """The encode under a key, or None when it is absent or damaged."""
+        try:
+            head, _, bitstream = self._path(key, "try").read_bytes().partition(b"\n")
+            header = record_from_json(_Header, json.loads(head))
+        except (OSError, ValueError, RecordError):
+            return None
+        if len(bitstream) != header.bytes or sha256_of(bitstream) != header.sha256:
+            return None
+        return Try(bitstream, header.encode_s)
+
+    def keep_try(self, key: str, kept: Try) -> None:
+        """Store an encode."""
+        header = _Header(len(kept.bitstream), sha256_of(kept.bitstream), kept.encode_s)
+        text = json.dumps(record_to_json(header), sort_keys=True)
+        write_atomic(self._path(key, "try"), text.encode() + b"\n" + kept.bitstream)
+
+    def load_picture(self, key: str) -> KeptPicture | None:
+        """The picture record under a key, or None when it is absent or damaged."""
+        try:
+            return record_from_json(KeptPicture, json.loads(self._path(key, "json").read_bytes()))
+        except (OSError, ValueError, RecordError):
+            return None
+
+    def keep_picture(self, key: str, picture: KeptPicture) -> None:
+        """Store a picture record."""
+        write_atomic(
+            self._path(key, "json"), json.dumps(record_to_json(picture), sort_keys=True).encode() + b"\n"
+        )
+
+    def _path(self, key: str, extension: str) -> Path:
+        return self._folder / key[:2] / f"{key}.{extension}"
+
+
+def pixels_key(pixels: Pixels) -> str:
+    """The SHA-256 of bare pixels and their shape."""
+    digest = hashlib.sha256(repr(pixels.shape).encode())
+    digest.update(pixels.tobytes())
+    return digest.hexdigest()
+
+
+def try_key(pixels: str, family: str, codec: Codec, quality: Mapping[str, float]) -> str:
+    """The key of an encode: pixels, family, version, settings and quality."""
+    return _key("try", pixels, family, codec.version, codec.settings, quality)
+
+
+def decode_key(bitstream: str, family: str, codec: Codec, crop: object) -> str:
+    """The key of a decode: bitstream hash, family, version, settings and the crop that is shown."""
+    return _key("decode", bitstream, family, codec.version, codec.settings, crop)
+
+
+def file_key(file_sha256: str, crop: object) -> str:
+    """The key of a picture file that was read: its hash and the crop that is shown."""
+    return _key("file", file_sha256, crop)
+
+
+def _key(*parts: object) -> str:
+    plain = record_to_json((_GENERATION, *parts))
+    return sha256_of(json.dumps(plain, sort_keys=True, ensure_ascii=False).encode())

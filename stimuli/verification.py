@@ -1,0 +1,252 @@
+"""Is everything still as the manifest says: files, pictures, bitstreams, sources and the figures themselves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from stimuli.codecs.base import Pixels
+from stimuli.codecs.reconstructions import FAMILY as RECONSTRUCTIONS
+from stimuli.codecs.reconstructions import Reconstructions
+from stimuli.codecs.registry import make_codec
+from stimuli.encoding import decode_bitstream
+from stimuli.errors import ManifestError, PictureError, StimuliError
+from stimuli.files import sha256_of
+from stimuli.manifest import (
+    CodecRecord,
+    Deviation,
+    Manifest,
+    SourceRecord,
+    bitstream_path,
+    manifest_path,
+    manifest_to_text,
+    picture_path,
+    read_manifest,
+)
+from stimuli.parallel import run_jobs, worker_count
+from stimuli.pictures import crop_pixels, load_picture, png_chunks, png_pixels
+from stimuli.study import Stimulus
+
+_CHUNKS = {b"IHDR", b"sRGB", b"IDAT", b"IEND"}
+
+
+def verify_study(folder: Path, *, workers: int | None = None, progress: bool = True) -> tuple[Deviation, ...]:
+    """Hash every file of a study again, decode every bitstream again, and check the figures.
+
+    Pictures are compared by their pixels, so that another version of zlib is no deviation.
+    """
+    name = manifest_path(folder).relative_to(folder).as_posix()
+    try:
+        manifest = read_manifest(folder)
+    except ManifestError as error:
+        return (Deviation(name, error.reason),)
+    deviations = [Deviation(name, reason) for reason in _manifest_reasons(folder, manifest)]
+    jobs: list[_SourceJob | _StimulusJob] = [_SourceJob(folder, source) for source in manifest.sources]
+    sources = {source.name: source for source in manifest.sources}
+    codecs = {codec.name: codec for codec in manifest.codecs}
+    targets = tuple(sorted({condition.target_bpp for condition in manifest.conditions}))
+    jobs += [_StimulusJob(folder, s, sources[s.source], codecs[s.codec], targets) for s in manifest.stimuli]
+    found: dict[int, tuple[Deviation, ...]] = {}
+    with tqdm(total=len(jobs), desc="verify", unit="picture", disable=not progress) as bar:
+        for i, result in run_jobs(_verify, jobs, worker_count(workers)):
+            found[i] = result
+            bar.update()
+    for i in sorted(found):
+        deviations += [deviation for deviation in found[i] if deviation not in deviations]
+    return tuple(deviations)
+
+
+@dataclass(frozen=True, slots=True)
+class _SourceJob:
+    folder: Path
+    source: SourceRecord
+
+
+@dataclass(frozen=True, slots=True)
+class _StimulusJob:
+    folder: Path
+    stimulus: Stimulus
+    source: SourceRecord
+    codec: CodecRecord
+    targets: tuple[float, ...]
+
+
+class _Deviating(Exception):
+    def __init__(self, artefact: str, reason: str) -> None:
+        self.deviation = Deviation(artefact, reason)
+        super().__init__(artefact, reason)
+
+
+def _verify(job: _SourceJob | _StimulusJob) -> tuple[Deviation, ...]:
+    checks = _source_checks(job) if isinstance(job, _SourceJob) else _stimulus_checks(job)
+    return tuple(checks)
+
+
+def _source_checks(job: _SourceJob) -> Generator[Deviation, None, None]:
+    source = job.source
+    file = job.folder / source.path
+    artefact = f"{source.path} (source {source.name})"
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        data = None
+        yield Deviation(artefact, f"cannot be read ({error.strerror or error})")
+    whole = yield from _picture_checks(job.folder, source.picture_sha256, source, None)
+    if source.shown_sha256 != source.picture_sha256:
+        yield from _picture_checks(job.folder, source.shown_sha256, source, whole)
+    if data is None:
+        return
+    if sha256_of(data) != source.file_sha256:
+        yield Deviation(artefact, "is not the file that was encoded; run `matchrate encode` again")
+        return
+    try:
+        read = load_picture(file)
+    except PictureError as error:
+        yield Deviation(artefact, error.reason)
+        return
+    if whole is not None and not np.array_equal(read, whole):
+        yield Deviation(artefact, "reads as other pixels than the reference that raters see")
+
+
+def _stimulus_checks(job: _StimulusJob) -> Generator[Deviation, None, None]:
+    stimulus, source, folder = job.stimulus, job.source, job.folder
+    whole = yield from _picture_checks(folder, stimulus.picture_sha256, source, None)
+    if stimulus.shown_sha256 != stimulus.picture_sha256:
+        yield from _picture_checks(folder, stimulus.shown_sha256, source, whole)
+    try:
+        decoded = _given_again(job) if stimulus.bitstream is None else _decoded_again(job)
+    except _Deviating as error:
+        yield error.deviation
+        return
+    if whole is not None and not np.array_equal(decoded, whole):
+        moved = np.abs(decoded.astype(int) - whole) if decoded.shape == whole.shape else None
+        most = "another size" if moved is None else f"differs by up to {moved.max()} levels"
+        yield Deviation(
+            f"stimuli/pictures/{stimulus.picture_sha256}.png",
+            f"is not what {stimulus.source} {stimulus.condition} decodes to now ({most})",
+        )
+
+
+def _decoded_again(job: _StimulusJob) -> Pixels:
+    stimulus = job.stimulus
+    path = bitstream_path(job.folder, stimulus.bitstream or "")
+    artefact = path.relative_to(job.folder).as_posix()
+    data = _read_hashed(path, artefact, stimulus.bitstream_sha256 or "")
+    if len(data) != stimulus.bytes:
+        raise _Deviating(artefact, f"has {len(data)} bytes, the manifest says {stimulus.bytes}")
+    try:
+        codec = make_codec(job.codec.family, job.codec.settings, job.folder)
+    except StimuliError as error:
+        raise _Deviating(artefact, f"cannot be decoded again: {error}") from None
+    try:
+        return decode_bitstream(codec, job.codec.name, job.source, data)
+    except StimuliError as error:
+        raise _Deviating(artefact, str(error)) from None
+
+
+def _given_again(job: _StimulusJob) -> Pixels:
+    artefact = f"{job.stimulus.source} {job.stimulus.condition}"
+    if job.codec.family != RECONSTRUCTIONS:
+        raise _Deviating(artefact, "has no bitstream")
+    try:
+        given = Reconstructions(job.codec.settings, job.folder, job.codec.name)
+        cell = given.cells([job.source.name], job.targets).get((job.source.name, job.stimulus.target_bpp))
+        if cell is None:
+            raise _Deviating(artefact, "is no longer in the table of reconstructions")
+        if cell.bpp != job.stimulus.bpp:
+            told = f"the manifest says {job.stimulus.bpp:g}"
+            raise _Deviating(artefact, f"has {cell.bpp:g} bpp in the table, {told}")
+        return load_picture(cell.path)
+    except StimuliError as error:
+        raise _Deviating(artefact, str(error)) from None
+
+
+def _read_hashed(path: Path, artefact: str, sha256: str) -> bytes:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise _Deviating(artefact, f"cannot be read ({error.strerror or error})") from None
+    if sha256_of(data) != sha256:
+        raise _Deviating(artefact, "is damaged (its SHA-256 differs); run `matchrate encode` to restore it")
+    return data
+
+
+def _picture_checks(
+    folder: Path, sha256: str, source: SourceRecord, whole: Pixels | None
+) -> Generator[Deviation, None, Pixels | None]:
+    """Check one PNG and give its pixels, None when it cannot be read; with `whole` it must be its crop."""
+    path = picture_path(folder, sha256)
+    artefact = path.relative_to(folder).as_posix()
+    try:
+        data = _read_hashed(path, artefact, sha256)
+        kinds = [kind for kind, _ in png_chunks(data)]
+        pixels = png_pixels(data)
+    except _Deviating as error:
+        yield error.deviation
+        return None
+    except ValueError as error:
+        yield Deviation(artefact, f"is not a whole PNG ({error})")
+        return None
+    if kinds[:2] != [b"IHDR", b"sRGB"] or kinds[-1] != b"IEND" or set(kinds[2:-1]) != {b"IDAT"}:
+        yield Deviation(artefact, "holds other chunks than IHDR, sRGB, IDAT and IEND")
+    if whole is not None and not np.array_equal(pixels, crop_pixels(whole, source.crop)):
+        yield Deviation(artefact, f"is not the part {source.crop} of the whole picture")
+    if whole is None and pixels.shape != (source.height, source.width, 3):
+        yield Deviation(artefact, f"is not {source.width}x{source.height}")
+    return pixels
+
+
+def _manifest_reasons(folder: Path, manifest: Manifest) -> Iterator[str]:
+    path = manifest_path(folder)
+    data = path.read_bytes()
+    try:
+        noted = path.with_suffix(".sha256").read_text().split()[0]
+    except (OSError, IndexError, UnicodeDecodeError):
+        noted = ""
+    if sha256_of(data) != noted or data.decode() != manifest_to_text(manifest):
+        yield "was changed after it was written (manifest.sha256 differs); run `matchrate encode` again"
+    for stimulus in manifest.stimuli:
+        yield from (
+            f"{stimulus.source} {stimulus.condition} {reason}" for reason in _figures(manifest, stimulus)
+        )
+    for source in manifest.sources:
+        left, top, width, height = source.crop or (0, 0, source.width, source.height)
+        inside = left >= 0 and top >= 0 and left + width <= source.width and top + height <= source.height
+        if not inside or (width, height) != (source.shown_width, source.shown_height):
+            yield f"source {source.name}: the shown size or crop does not fit the picture"
+
+
+def _figures(manifest: Manifest, stimulus: Stimulus) -> Iterator[str]:
+    """What a stimulus says of itself that cannot be true together."""
+    source = next(source for source in manifest.sources if source.name == stimulus.source)
+    if (stimulus.width, stimulus.height) != (source.width, source.height):
+        yield "has another size than its source"
+    if stimulus.bytes is not None:
+        bpp = 8 * stimulus.bytes / (stimulus.width * stimulus.height)
+        if not math.isclose(bpp, stimulus.bpp, rel_tol=1e-9):
+            yield f"has {stimulus.bpp:g} bpp, but its bytes make {bpp:g}"
+    if not math.isclose(
+        stimulus.bpp / stimulus.target_bpp - 1, stimulus.residual, rel_tol=1e-9, abs_tol=1e-12
+    ):
+        yield f"has the residual {stimulus.residual:g}, but its bpp makes another"
+    # The search divides bytes, the record bpp: they may differ in the last bit.
+    within = abs(stimulus.residual) <= manifest.study.tolerance * (1 + 1e-9)
+    if stimulus.status == "matched" and not within:
+        yield f"is called matched at a residual of {stimulus.residual:g}"
+    if stimulus.included != (stimulus.left_out is None):
+        yield "is included and left out at once"
+    elif (
+        stimulus.status not in ("matched", "given")
+        and stimulus.included
+        and not manifest.study.allow_mismatch
+    ):
+        yield f"is {stimulus.status} and yet included"
+    if (stimulus.bitstream is None) != (stimulus.status == "given"):
+        yield "has a bitstream and is given, or neither"
+    if (stimulus.bitstream or "").partition(".")[0] != (stimulus.bitstream_sha256 or ""):
+        yield "has a bitstream that is not named by its SHA-256"
