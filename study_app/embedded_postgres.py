@@ -99,7 +99,7 @@ class EmbeddedPostgres:
                 self._sockets = self._running_sockets()
                 if self._sockets is None:
                     self._make_cluster()
-                    self._launch()
+                    self._launch_patiently()
                 self._make_database()
         except BaseException:
             self._give_up(use)
@@ -153,9 +153,7 @@ class EmbeddedPostgres:
             lines = _lines(path)
         except PermissionError as error:
             raise self._foreign_data() from error
-        if not lines:
-            return None
-        pid = int(lines[0]) if lines[0].strip().isdigit() else 0
+        pid = int(lines[0]) if lines and lines[0].strip().isdigit() else 0
         if _is_postgres(pid):
             return pid
         with suppress(FileNotFoundError):
@@ -243,9 +241,23 @@ class EmbeddedPostgres:
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 
+    def _launch_patiently(self) -> None:
+        """Launch; after a kill, the old server's last processes may hold its memory for a moment longer."""
+        deadline = time.monotonic() + STOP_TIMEOUT_S
+        while True:
+            try:
+                return self._launch()
+            except EmbeddedPostgresError as error:
+                if "shared memory block" not in error.reason or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.2)
+
     def _launch(self) -> None:
         account = self._account()
         sockets = _socket_folder(self.data, os.geteuid() if account is None else account.pw_uid)
+        # No server runs on this data, so a socket and its lock are left over from a kill.
+        for left in sockets.iterdir():
+            left.unlink()
         before, options = self._run_as(account)
         values = {
             "listen_addresses": "",

@@ -1,0 +1,152 @@
+"""The schema: migrations up and down, drift from the models, several upgrades at once, refusals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, inspect, text
+from sqlalchemy.engine import URL
+
+from analysis.contract import JUDGMENT_NAMES, STIMULUS_NAMES
+from study_app import database
+from study_app.errors import DatabaseError, SchemaError
+
+
+@pytest.fixture
+def empty(empty_database: URL) -> Iterator[Engine]:
+    engine = database.connect(empty_database)
+    yield engine
+    engine.dispose()
+
+
+def tables(engine: Engine) -> set[str]:
+    return set(inspect(engine).get_table_names()) | set(inspect(engine).get_view_names())
+
+
+def test_migrations_and_models_agree(engine: Engine) -> None:
+    assert database.schema_drift(engine) == []
+
+
+def test_drift_is_seen(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE study ADD COLUMN strange int"))
+    assert database.schema_drift(engine) != []
+
+
+def test_up_down_and_up_again_leaves_the_same_schema(empty: Engine) -> None:
+    assert tables(empty) == set()
+    database.upgrade(empty)
+    made = tables(empty)
+    names = {"study", "source", "condition", "stimulus", "pair", "rater", "session", "trial", "judgment"}
+    assert names | {"judgments", "stimuli"} <= made
+    database.downgrade(empty, "base")
+    assert tables(empty) == {"alembic_version"}
+    with empty.connect() as connection:
+        left = connection.execute(
+            text("SELECT count(*) FROM pg_proc WHERE pronamespace = 'public'::regnamespace")
+        ).scalar_one()
+    assert left == 0
+    database.upgrade(empty)
+    assert tables(empty) == made
+    assert database.schema_drift(empty) == []
+
+
+def test_views_have_the_columns_of_the_contract_in_its_order(engine: Engine) -> None:
+    with engine.connect() as connection:
+        judgments = list(connection.execute(text("SELECT * FROM judgments")).keys())
+        stimuli = list(connection.execute(text("SELECT * FROM stimuli")).keys())
+    assert judgments == list(JUDGMENT_NAMES)
+    assert stimuli == [*STIMULUS_NAMES, "study"]
+
+
+def test_several_upgrades_at_once_make_one_schema(empty: Engine) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(database.upgrade, empty) for _ in range(4)]:
+            done.result()
+    assert database.check_schema(empty) == database.head_revision()
+
+
+def test_an_empty_database_is_refused_by_check_and_filled_by_prepare(empty: Engine) -> None:
+    with pytest.raises(SchemaError, match="matchrate db upgrade"):
+        database.check_schema(empty)
+    assert database.prepare_schema(empty) == database.head_revision()
+
+
+def test_an_old_schema_is_refused_with_the_command_to_run(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "head_revision", lambda: "9999")
+    for refuse in (database.check_schema, database.prepare_schema):
+        with pytest.raises(SchemaError, match="run `matchrate db upgrade`") as caught:
+            refuse(engine)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_schema_of_a_newer_version_is_refused_and_left_alone(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = 'of_tomorrow'"))
+    for refuse in (database.check_schema, database.upgrade):
+        with pytest.raises(SchemaError, match="newer Matchrate"):
+            refuse(engine)
+    assert database.current_revision(engine) == "of_tomorrow"
+
+
+def test_a_percent_sign_in_the_address_does_no_harm(empty_database: URL) -> None:
+    url = empty_database.update_query_dict({"application_name": "100%(here)s"})
+    engine = database.connect(url)
+    try:
+        database.upgrade(engine)
+        assert database.check_schema(engine)
+    finally:
+        engine.dispose()
+
+
+def test_migrations_are_found_inside_the_package_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "site" / "study_app"
+    for folder in (package / "migrations", tmp_path / "site" / "migrations"):
+        folder.mkdir(parents=True)
+        (folder / "env.py").write_text("")
+    monkeypatch.setattr(database, "__file__", str(package / "database.py"))
+    assert database.migrations_folder() == package / "migrations"
+    (package / "migrations" / "env.py").unlink()
+    assert database.migrations_folder() == tmp_path / "site" / "migrations"
+    (tmp_path / "site" / "migrations" / "env.py").unlink()
+    with pytest.raises(DatabaseError, match="install matchrate again"):
+        database.migrations_folder()
+
+
+@pytest.mark.parametrize(
+    "given", ["postgres://u:p@h:1/d", "postgresql://u:p@h:1/d", "postgresql+psycopg://u:p@h:1/d"]
+)
+def test_every_spelling_of_a_postgres_address_gets_the_driver(given: str) -> None:
+    url = database.postgres_url(given)
+    assert url.render_as_string(hide_password=False) == "postgresql+psycopg://u:p@h:1/d"
+
+
+@pytest.mark.parametrize(
+    "given", ["sqlite:///x.db", "mysql://u:secret@h/d", "no address", "postgresql://u:p@h:port/d"]
+)
+def test_another_address_is_refused_in_one_line_without_its_password(given: str) -> None:
+    with pytest.raises(DatabaseError) as caught:
+        database.postgres_url(given)
+    assert "MATCHRATE_DATABASE_URL" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_server_that_does_not_answer_is_one_line_without_its_password() -> None:
+    with pytest.raises(DatabaseError, match="does not answer") as caught:
+        database.connect("postgresql://u:secret@127.0.0.1:1/d")
+    assert "\n" not in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_an_old_postgres_is_refused(postgres_url: URL, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "OLDEST_POSTGRES", 99)
+    with pytest.raises(DatabaseError, match="needs 99 or later"):
+        database.connect(postgres_url)
