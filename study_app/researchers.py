@@ -59,7 +59,13 @@ def overview() -> ResponseReturnValue:
         study = describe_study(db, context.study)
         counts = count_study(db, context.study)
     has_report = (context.settings.folder / "report" / REPORT).is_file()
-    return render_template("researcher.html", study=study, counts=counts, has_report=has_report)
+    return render_template(
+        "researcher.html",
+        study=study,
+        counts=counts,
+        has_report=has_report,
+        rating_url=context.settings.public_url or request.url_root,
+    )
 
 
 @blueprint.get("/report/", defaults={"name": REPORT})
