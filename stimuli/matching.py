@@ -20,7 +20,7 @@ Point = tuple[float, ...]
 Tries = Mapping[Point, int]
 
 #: Encodes that one target may cause; the ends of the range come on top.
-MOST_TRIES = 14
+MOST_TRIES = 16
 #: After so many tries for one target a bracket is halved instead of interpolated.
 PATIENCE = 7
 #: A bracket of a scale without steps is closed at this share of the range.
@@ -121,12 +121,14 @@ def _proposals(scales: Sequence[Scale], tries: Tries, target: float, spent: int)
         yield from ((value,) for value in _around(scales[0], line, target))
         return
     fine = scales[1]
-    nearest = sorted(line, key=lambda value: (abs(math.log(line[value] / target)), value))
+    nearest = sorted(line, key=lambda value: (_distance(fine, line[value], target), value))
     if coarse is not None and not _within_reach(fine, line[nearest[0]], target):
         yield (coarse, *rest)
+    columns = {
+        value: {point[1]: size for point, size in tries.items() if point[0] == value} for value in nearest[:3]
+    }
     for value in nearest[:2]:
-        column = {point[1]: size for point, size in tries.items() if point[0] == value}
-        step = _next_on_line(fine, column, target, spent)
+        step = _next_on_line(fine, columns[value], target, spent)
         if step is not None:
             yield (value, step)
     if coarse is not None:
@@ -135,17 +137,21 @@ def _proposals(scales: Sequence[Scale], tries: Tries, target: float, spent: int)
         # The true end of the range: the fine scale may turn round where the coarse one ends.
         yield (nearest[0], fine.smallest)
         yield (nearest[0], fine.largest)
-    for value in nearest[:2]:
-        column = {point[1]: size for point, size in tries.items() if point[0] == value}
+    for value, column in columns.items():
         yield from ((value, step) for step in _around(fine, column, target))
 
 
 def _within_reach(fine: Scale, size: int, target: float) -> bool:
-    """Whether the fine scale can be expected to move a size to the target, by its typical slope."""
-    wanted = math.log(target / size)
-    start = fine.coordinate(fine.first)
-    end = fine.coordinate(fine.largest if wanted > 0 else fine.smallest)
-    return fine.slope is not None and abs(wanted) <= 0.5 * fine.slope * abs(end - start)
+    """Whether the fine scale can be expected to move a size to the target."""
+    if fine.reach is None:
+        return False
+    down, up = fine.reach
+    return -0.7 * down <= math.log(target / size) <= 0.7 * up
+
+
+def _distance(fine: Scale, size: int, target: float) -> tuple[bool, float]:
+    """The order in which coarse values are refined: those within reach first, then the nearest."""
+    return not _within_reach(fine, size, target), abs(math.log(target / size))
 
 
 def _next_on_line(scale: Scale, line: Mapping[float, int], target: float, spent: int) -> float | None:
@@ -158,7 +164,7 @@ def _next_on_line(scale: Scale, line: Mapping[float, int], target: float, spent:
         if left[1] < wanted <= right[1] or left[1] > wanted >= right[1]
     ]
     if not brackets:
-        return _outwards(scale, line, knots, wanted, spent)
+        return _outwards(scale, line, knots, wanted)
     left, right = min(brackets, key=lambda pair: min(abs(pair[0][1] - wanted), abs(pair[1][1] - wanted)))
     share = 0.5 if spent >= PATIENCE else (wanted - left[1]) / (right[1] - left[1])
     value = scale.value_at(left[0] + share * (right[0] - left[0]))
@@ -178,23 +184,24 @@ def _inside(scale: Scale, value: float, low: float, high: float) -> float | None
 
 
 def _outwards(
-    scale: Scale, line: Mapping[float, int], knots: list[tuple[float, float]], wanted: float, spent: int
+    scale: Scale, line: Mapping[float, int], knots: list[tuple[float, float]], wanted: float
 ) -> float | None:
     """A step beyond the tries on one side of the target, at least one step of the scale."""
     larger = wanted > max(knots, key=lambda knot: knot[1])[1]
     edge = knots[-1] if larger else knots[0]
     end = scale.largest if larger else scale.smallest
     if end in line:
-        return None
-    if spent >= 4:
-        return end
+        other = scale.smallest if larger else scale.largest
+        return other if scale.turns and other not in line else None
     whole = abs(scale.coordinate(scale.high) - scale.coordinate(scale.low))
     slope = scale.slope if scale.slope is not None else 4.0 / whole
     if len(knots) > 1:
         inner = knots[-2] if larger else knots[1]
         secant = (edge[1] - inner[1]) / (edge[0] - inner[0])
-        # A flat or falling stretch would throw the next try across the whole range, or backwards.
-        slope = secant if secant > slope / 4 else slope / 4
+        if secant < slope / 4:
+            # A flat or falling stretch tells nothing but that the end may be near.
+            return end
+        slope = secant
     # A little too far: a bracket is worth more than a second miss on the same side.
     stride = 1.1 * (wanted - edge[1]) / slope
     value = scale.value_at(edge[0] + stride)

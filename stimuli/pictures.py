@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -77,7 +76,7 @@ def load_picture(path: Path) -> Pixels:
         return np.array(eight, dtype=np.uint8)
 
 
-def sixteen_to_eight(values: npt.NDArray[np.unsignedinteger[Any]]) -> Pixels:
+def sixteen_to_eight(values: npt.NDArray[np.uint16 | np.uint32]) -> Pixels:
     """Sixteen-bit samples to eight: v x 255 / 65535 rounded, which is (v + 128) // 257."""
     return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
@@ -184,7 +183,7 @@ def _check_header(path: Path, image: ImageFile.ImageFile) -> None:
 
 def _to_eight_bits(path: Path, image: ImageFile.ImageFile) -> Image.Image:
     if image.mode in _SIXTEEN_BIT_GREY or image.mode == "I":
-        return Image.fromarray(sixteen_to_eight(np.array(image, dtype=np.uint16)))
+        return Image.fromarray(sixteen_to_eight(np.array(image, dtype=np.uint32)))
     raw_mode = _raw_mode(image)
     if (
         image.mode == "RGB"
@@ -224,7 +223,7 @@ def _sixteen_bit_rgb(path: Path, image: ImageFile.ImageFile, raw_mode: str) -> P
             for tile in again.tile
         ]
         low = np.array(again, dtype=np.uint16)
-    return sixteen_to_eight(high << 8 | low)
+    return sixteen_to_eight(high * np.uint16(256) + low)
 
 
 def _to_srgb(path: Path, image: Image.Image, profile: bytes) -> Image.Image:

@@ -28,7 +28,8 @@ def read_sources(study: Table, folder: Path, seed: int) -> tuple[Source, ...]:
                 group.problem(
                     key,
                     f"gives the source name {source.name!r} twice: "
-                    f"{_shown(sources[source.name].path, folder)} and {_shown(source.path, folder)}; rename one",
+                    f"{_shown(sources[source.name].path, folder)} and {_shown(source.path, folder)}; "
+                    "rename one",
                 )
                 continue
             sources[source.name] = source
@@ -62,7 +63,7 @@ def _read_group(group: Table, folder: Path, seed: int) -> Iterator[tuple[Source,
         if crop is not None and not _fits(crop, info.width, info.height):
             crops.problem(
                 source_name,
-                f"must lie within the {info.width}x{info.height} picture, {SHORTEST_SIDE} pixels a side or more",
+                f"must lie in the {info.width}x{info.height} picture, {SHORTEST_SIDE} pixels a side or more",
             )
             continue
         if crop is None and show is not None:

@@ -1,4 +1,4 @@
-"""Is everything still as the manifest says: files, pictures, bitstreams, sources and the figures themselves."""
+"""Is everything still as the manifest says: files, pictures, bitstreams, sources and the figures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from stimuli.codecs.base import Pixels
 from stimuli.codecs.reconstructions import FAMILY as RECONSTRUCTIONS
 from stimuli.codecs.reconstructions import Reconstructions
 from stimuli.codecs.registry import make_codec
-from stimuli.encoding import decode_bitstream
 from stimuli.errors import ManifestError, PictureError, StimuliError
 from stimuli.files import sha256_of
 from stimuli.manifest import (
@@ -31,6 +30,7 @@ from stimuli.manifest import (
 from stimuli.parallel import run_jobs, worker_count
 from stimuli.pictures import crop_pixels, load_picture, png_chunks, png_pixels
 from stimuli.study import Stimulus
+from stimuli.units import decode_bitstream
 
 _CHUNKS = {b"IHDR", b"sRGB", b"IDAT", b"IEND"}
 
@@ -76,7 +76,7 @@ class _StimulusJob:
     targets: tuple[float, ...]
 
 
-class _Deviating(Exception):
+class _DeviationError(Exception):
     def __init__(self, artefact: str, reason: str) -> None:
         self.deviation = Deviation(artefact, reason)
         super().__init__(artefact, reason)
@@ -120,7 +120,7 @@ def _stimulus_checks(job: _StimulusJob) -> Generator[Deviation, None, None]:
         yield from _picture_checks(folder, stimulus.shown_sha256, source, whole)
     try:
         decoded = _given_again(job) if stimulus.bitstream is None else _decoded_again(job)
-    except _Deviating as error:
+    except _DeviationError as error:
         yield error.deviation
         return
     if whole is not None and not np.array_equal(decoded, whole):
@@ -138,41 +138,41 @@ def _decoded_again(job: _StimulusJob) -> Pixels:
     artefact = path.relative_to(job.folder).as_posix()
     data = _read_hashed(path, artefact, stimulus.bitstream_sha256 or "")
     if len(data) != stimulus.bytes:
-        raise _Deviating(artefact, f"has {len(data)} bytes, the manifest says {stimulus.bytes}")
+        raise _DeviationError(artefact, f"has {len(data)} bytes, the manifest says {stimulus.bytes}")
     try:
         codec = make_codec(job.codec.family, job.codec.settings, job.folder)
     except StimuliError as error:
-        raise _Deviating(artefact, f"cannot be decoded again: {error}") from None
+        raise _DeviationError(artefact, f"cannot be decoded again: {error}") from None
     try:
         return decode_bitstream(codec, job.codec.name, job.source, data)
     except StimuliError as error:
-        raise _Deviating(artefact, str(error)) from None
+        raise _DeviationError(artefact, str(error)) from None
 
 
 def _given_again(job: _StimulusJob) -> Pixels:
     artefact = f"{job.stimulus.source} {job.stimulus.condition}"
     if job.codec.family != RECONSTRUCTIONS:
-        raise _Deviating(artefact, "has no bitstream")
+        raise _DeviationError(artefact, "has no bitstream")
     try:
         given = Reconstructions(job.codec.settings, job.folder, job.codec.name)
         cell = given.cells([job.source.name], job.targets).get((job.source.name, job.stimulus.target_bpp))
         if cell is None:
-            raise _Deviating(artefact, "is no longer in the table of reconstructions")
+            raise _DeviationError(artefact, "is no longer in the table of reconstructions")
         if cell.bpp != job.stimulus.bpp:
             told = f"the manifest says {job.stimulus.bpp:g}"
-            raise _Deviating(artefact, f"has {cell.bpp:g} bpp in the table, {told}")
+            raise _DeviationError(artefact, f"has {cell.bpp:g} bpp in the table, {told}")
         return load_picture(cell.path)
     except StimuliError as error:
-        raise _Deviating(artefact, str(error)) from None
+        raise _DeviationError(artefact, str(error)) from None
 
 
 def _read_hashed(path: Path, artefact: str, sha256: str) -> bytes:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise _Deviating(artefact, f"cannot be read ({error.strerror or error})") from None
+        raise _DeviationError(artefact, f"cannot be read ({error.strerror or error})") from None
     if sha256_of(data) != sha256:
-        raise _Deviating(artefact, "is damaged (its SHA-256 differs); run `matchrate encode` to restore it")
+        raise _DeviationError(artefact, "is damaged (its SHA-256 differs); `matchrate encode` restores it")
     return data
 
 
@@ -186,7 +186,7 @@ def _picture_checks(
         data = _read_hashed(path, artefact, sha256)
         kinds = [kind for kind, _ in png_chunks(data)]
         pixels = png_pixels(data)
-    except _Deviating as error:
+    except _DeviationError as error:
         yield error.deviation
         return None
     except ValueError as error:

@@ -23,7 +23,9 @@ class Scale:
     whether a larger number makes a larger file. `log` says that sizes are nearer to linear in the logarithm
     of the parameter, and then a step is one of its natural logarithm. `start` is the first value to try,
     and for a fine scale the value that the coarse search uses. `slope` is the typical change of ln bytes a
-    unit (a unit of ln for a log scale): a first guess that spares a try, never trusted.
+    unit (a unit of ln for a log scale): a first guess that spares a try, never trusted. A fine scale may
+    say as `reach` how far its two sides typically take ln bytes from `start` (down, up), and with `turns`
+    that its direction can turn round within the range, so that both ends are worth a try.
     """
 
     name: str
@@ -34,6 +36,8 @@ class Scale:
     log: bool = False
     start: float | None = None
     slope: float | None = None
+    reach: tuple[float, float] | None = None
+    turns: bool = False
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
