@@ -23,13 +23,13 @@ async function reason(response) {
   }
 }
 
-/** Fetches and reads with `read(response)`; throws Unreachable or Refused. */
-export async function request(url, read, options = {}) {
+/** Fetches and reads with `read(response)`; throws Unreachable, after `limit` ms at the latest, or Refused. */
+export async function request(url, read, { limit = REQUEST_LIMIT_MS, ...options } = {}) {
   let response;
   try {
     response = await fetch(url, {
       credentials: "same-origin",
-      signal: AbortSignal.timeout(REQUEST_LIMIT_MS),
+      signal: AbortSignal.timeout(limit),
       ...options,
     });
     if (response.ok) return await read(response);

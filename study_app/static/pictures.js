@@ -3,11 +3,17 @@
 import { painted } from "./pixels.js";
 import { request, untilReached } from "./network.js";
 
+/** Half a megabyte over a slow line takes its time; a request that is given up starts from nothing. */
+const PICTURE_LIMIT_MS = 120_000;
+
 /** A picture that arrived is not the one that was sent. */
 export class AlteredPicture extends Error {}
 
 async function mount(url, frame, trial, trouble) {
-  const blob = await untilReached(() => request(url, (response) => response.blob()), trouble);
+  const blob = await untilReached(
+    () => request(url, (response) => response.blob(), { limit: PICTURE_LIMIT_MS }),
+    trouble,
+  );
   const image = new Image();
   image.alt = "";
   image.draggable = false;

@@ -35,9 +35,12 @@ export function magnification(frame, width) {
   return Math.round(measured * 1000) / 1000;
 }
 
-/** Calls `changed` when the window, its zoom or its screen changes. */
-export function watch(changed) {
+/** Calls `changed` when the window, its zoom, its screen or one of the `elements` changes its size. */
+export function watch(elements, changed) {
   window.addEventListener("resize", changed);
+  // In the next frame: changing sizes inside the callback would be an endless loop to the browser.
+  const observer = new ResizeObserver(() => requestAnimationFrame(changed));
+  for (const element of elements) observer.observe(element);
   const followRatio = () => {
     window
       .matchMedia(`(resolution: ${window.devicePixelRatio}dppx)`)

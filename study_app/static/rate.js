@@ -12,7 +12,7 @@ const LEAST_PAUSE_MS = 3000;
 const REFUSALS_BEFORE_GIVING_UP = 3;
 
 class Session {
-  #outbox = new Outbox({ trouble: screen.connectionLost, refused: (...args) => this.#refused(...args) });
+  #outbox = new Outbox({ trouble: screen.connection("answers"), refused: (...args) => this.#refused(...args) });
   #queue = []; // trials to come, in the server's order
   #loading = new Map(); // trial -> { deck: Deck or null }
   #answered = new Set();
@@ -27,6 +27,7 @@ class Session {
   #syncing = null;
   #again = false;
   #refusedPictures = 0;
+  #halted = false;
 
   start() {
     const commands = {
@@ -40,7 +41,7 @@ class Session {
     };
     screen.connect(commands);
     listen(commands);
-    watch(() => this.#place());
+    watch(screen.surroundings, () => this.#place());
     document.addEventListener("visibilitychange", () => this.#visibilityChanged());
     this.#guide();
     this.#sync();
@@ -63,7 +64,7 @@ class Session {
         await this.#outbox.flush();
         const state = await untilReached(
           () => request("/api/trials", (response) => response.json()),
-          screen.connectionLost,
+          screen.connection("trials"),
         );
         await this.#take(state);
       }
@@ -74,6 +75,7 @@ class Session {
   }
 
   async #take({ progress, complete, trials }) {
+    if (this.#halted) return;
     const pending = this.#outbox.pending;
     for (const { trial } of pending) this.#answered.add(trial);
     this.#done = progress.done + pending.length;
@@ -112,7 +114,7 @@ class Session {
     const entry = { deck: null };
     this.#loading.set(trial.trial, entry);
     try {
-      entry.deck = await Deck.load(trial, screen.frames, screen.connectionLost);
+      entry.deck = await Deck.load(trial, screen.frames, screen.connection(`pictures ${trial.trial}`));
     } catch (error) {
       this.#loading.delete(trial.trial);
       this.#pictureFailed(error);
@@ -139,9 +141,13 @@ class Session {
 
   // On the screen ---------------------------------------------------------------------------------
 
+  /** Ends the session on this page; answers that are on their way still arrive. */
   #halt(text, link) {
+    this.#halted = true;
     this.#clear();
     this.#queue = [];
+    for (const { deck } of this.#loading.values()) deck?.remove();
+    this.#loading.clear();
     screen.waiting(text, link);
   }
 

@@ -21,6 +21,9 @@ const elements = {
   confirm: byId("confirm"),
 };
 
+/** Whatever can move the pictures by changing its own size. */
+export const surroundings = [...document.querySelectorAll(".rating > header, .stage, .controls")];
+
 export const frames = { test: elements.test, reference: elements.reference };
 
 /** Calls `commands[name]()` for the buttons; a pointer leaves the focus on the stage, where keys are read. */
@@ -107,8 +110,15 @@ export function nudge() {
   announce(elements.hint.textContent);
 }
 
-export function connectionLost(isLost) {
-  elements.connection.hidden = !isLost;
+const failing = new Set();
+
+/** A function that hears whether requests for `what` fail; the notice stays until none does. */
+export function connection(what) {
+  return (isFailing) => {
+    if (isFailing) failing.add(what);
+    else failing.delete(what);
+    elements.connection.hidden = failing.size === 0;
+  };
 }
 
 export function refusal(text) {

@@ -5,6 +5,7 @@ Run as a program it ends with status 0 once there is a browser, else with one li
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -19,19 +20,17 @@ HOW = (
 
 
 def browser_arguments() -> list[str]:
-    """Flags for a Chromium that talks to nobody but the server under test."""
-    arguments = [
+    """Flags for a Chromium that talks to nobody but the server under test, as root and in containers too."""
+    return [
+        "--no-sandbox",  # root has none, containers often forbid it; only our own pages are opened
         "--disable-gpu",
         "--disable-quic",
+        "--disable-dev-shm-usage",
         "--no-first-run",
         "--disable-background-networking",
         "--disable-component-update",
         "--disable-sync",
-        "--disable-dev-shm-usage",
     ]
-    if hasattr(os, "geteuid") and os.geteuid() == 0:
-        arguments.append("--no-sandbox")  # Chromium refuses to start a sandbox as root
-    return arguments
 
 
 def _starts(executable: str) -> bool:
@@ -65,17 +64,24 @@ def find_chromium() -> str | None:
     return path if path and _starts(path) else None
 
 
+def _run_quietly(command: list[str], **environment: str) -> None:
+    # Whether it worked shows in whether there is a browser; its output would bury the one line that helps.
+    with contextlib.suppress(OSError):
+        subprocess.run(command, env={**os.environ, **environment}, capture_output=True, check=False)
+
+
 def _install_with_apt() -> None:
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (
-        ["apt-get", "update", "-qq"],
+    print("no Chromium found: installing Debian's with apt-get", flush=True)
+    _run_quietly(["apt-get", "update", "-qq"])
+    _run_quietly(
         ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium"],
-    ):
-        subprocess.run(command, env=environment, check=False)
+        DEBIAN_FRONTEND="noninteractive",
+    )
 
 
 def _install_with_playwright() -> None:
-    subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"], check=False)
+    print("no Chromium found: letting Playwright download one", flush=True)
+    _run_quietly([sys.executable, "-m", "playwright", "install", "chromium"])
 
 
 def main() -> int:
