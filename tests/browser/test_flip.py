@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, Request
+from playwright.sync_api import Page, Request, Route
 
 pytestmark = pytest.mark.browser
 
@@ -95,6 +95,30 @@ def test_the_next_trial_is_shown_in_the_task_of_the_answer_without_a_request(ser
         assert (state["complete"], state["hidden"], state["images"]) == (True, True, 3)
         assert not [url for url in asked if "/pictures/" in url]
         assert hand.differing_pixels("#frame-test") == 0
+
+
+def test_a_picture_that_does_not_arrive_is_fetched_again(served: Any, page: Page, watch: Any) -> None:
+    watch.allowed += ["net::ERR_FAILED", "502"]
+    refused: list[str] = []
+
+    def drop_some(route: Route) -> None:
+        if len(refused) < 2:
+            refused.append(route.request.url)
+            route.abort()
+        elif len(refused) < 3:
+            refused.append(route.request.url)
+            route.fulfill(status=502)
+        else:
+            route.continue_()
+
+    page.route("**/pictures/*", drop_some)
+    hand = served.hand(page)
+    hand.begin()
+    page.wait_for_function("() => document.images.length === 6")
+    assert len(refused) == 3
+    assert page.locator("#notice-connection").is_hidden()
+    hand.give(hand.look()[1])
+    hand.wait_for_trial()
 
 
 def test_a_page_from_the_back_forward_cache_fetches_again(served: Any, page: Page) -> None:

@@ -107,6 +107,17 @@ def test_a_phone_reads_the_welcome_and_is_sent_to_a_computer(
     assert size >= 16
 
 
+def test_without_javascript_the_page_says_that_it_is_needed(
+    served: Any, new_context: Callable[..., Any]
+) -> None:
+    page = new_context(java_script_enabled=False).new_page()
+    page.goto(served.url)
+    page.get_by_role("checkbox").check()
+    page.get_by_role("button", name="begin").click()
+    page.get_by_role("link", name="Start rating").click()
+    assert "Rating needs JavaScript" in page.inner_text("#waiting")
+
+
 def test_the_colours_stay_light_and_grey_when_the_system_is_dark(
     served: Any, new_context: Callable[..., Any]
 ) -> None:
