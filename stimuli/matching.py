@@ -100,7 +100,7 @@ def next_try(
     outside = not min(tries.values()) <= target <= max(tries.values())
     if spent >= MOST_TRIES and not outside:
         return None
-    for point in _proposals(scales, tries, target, spent):
+    for point in _proposals(scales, tries, target, spent, outside):
         if point not in tries:
             return point
     return None
@@ -110,7 +110,9 @@ def _best(tries: Tries, target: float) -> Point:
     return min(tries, key=lambda point: (abs(tries[point] / target - 1), point))
 
 
-def _proposals(scales: Sequence[Scale], tries: Tries, target: float, spent: int) -> Iterator[Point]:
+def _proposals(
+    scales: Sequence[Scale], tries: Tries, target: float, spent: int, outside: bool
+) -> Iterator[Point]:
     """Points worth a try, the most promising first; most of the time only the first is looked at."""
     rest = tuple(scale.first for scale in scales[1:])
     line = {point[0]: size for point, size in tries.items() if point[1:] == rest}
@@ -118,7 +120,8 @@ def _proposals(scales: Sequence[Scale], tries: Tries, target: float, spent: int)
     if len(scales) == 1:
         if coarse is not None:
             yield (coarse,)
-        yield from ((value,) for value in _around(scales[0], line, target))
+        if not outside:
+            yield from ((value,) for value in _around(scales[0], line, target))
         return
     fine = scales[1]
     nearest = sorted(line, key=lambda value: (_distance(fine, line[value], target), value))
@@ -137,6 +140,8 @@ def _proposals(scales: Sequence[Scale], tries: Tries, target: float, spent: int)
         # The true end of the range: the fine scale may turn round where the coarse one ends.
         yield (nearest[0], fine.smallest)
         yield (nearest[0], fine.largest)
+    if outside:
+        return
     for value, column in columns.items():
         yield from ((value, step) for step in _around(fine, column, target))
 

@@ -69,12 +69,14 @@ class Scale:
         if value in (self.low, self.high):
             return float(value)
         if self.step == 0:
-            return float(f"{value:.7g}")
-        if self.log:
+            snapped = float(f"{value:.7g}")
+        elif self.log:
             steps = round(math.log(value / self.low) / self.step)
-            return min(float(f"{self.low * math.exp(steps * self.step):.10g}"), float(self.high))
-        snapped = self.low + round((value - self.low) / self.step) * self.step
-        return min(float(f"{snapped:.10g}"), float(self.high))
+            snapped = float(f"{self.low * math.exp(steps * self.step):.10g}")
+        else:
+            steps = round((value - self.low) / self.step)
+            snapped = float(f"{self.low + steps * self.step:.10g}")
+        return float(min(max(snapped, self.low), self.high))
 
     def coordinate(self, value: float) -> float:
         """A number that rises with file size and in which ln bytes is nearly linear."""

@@ -1,0 +1,203 @@
+"""The search on size functions whose truth is known."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stimuli.codecs.base import Scale
+from stimuli.matching import MOST_TRIES, Match, Point, match_targets
+
+TOLERANCE = 0.01
+
+
+def search(
+    size: Callable[..., float], scales: Sequence[Scale], targets: Sequence[float]
+) -> tuple[tuple[Match, ...], dict[Point, int]]:
+    """Match on a size function, keeping every try, and refusing a try that was made before."""
+    tries: dict[Point, int] = {}
+
+    def measure(point: Point) -> int:
+        assert point not in tries, "a try was made twice"
+        for scale, value in zip(scales, point, strict=True):
+            assert scale.low <= value <= scale.high
+            assert scale.snap(value) == value
+        tries[point] = max(1, round(size(*point)))
+        return tries[point]
+
+    return match_targets(scales, targets, TOLERANCE, measure), tries
+
+
+@given(
+    steepness=st.floats(0.01, 0.12),
+    bend=st.floats(-0.4, 0.4),
+    start=st.floats(0, 100),
+    increasing=st.booleans(),
+    shares=st.lists(st.floats(0.02, 0.98), min_size=1, max_size=6, unique=True),
+)
+def test_smooth_monotone_sizes_are_matched_in_few_tries(
+    steepness: float, bend: float, start: float, increasing: bool, shares: list[float]
+) -> None:
+    """A smooth curve is met within the tolerance, wherever the search starts and however it bends."""
+
+    def size(quality: float) -> float:
+        x = (quality if increasing else 100 - quality) / 100
+        return 5000 * math.exp(100 * steepness * (x + bend * x * (1 - x)))
+
+    scale = Scale("q", 0, 100, 0.001, increasing=increasing, start=start)
+    low, high = (math.log(size(end)) for end in (scale.smallest, scale.largest))
+    targets = sorted(math.exp(low + share * (high - low)) for share in shares)
+    matches, tries = search(size, [scale], targets)
+    assert [match.status for match in matches] == ["matched"] * len(targets)
+    assert len(tries) <= 3 + 5 * len(targets)
+
+
+@given(
+    ratio=st.floats(1.02, 1.25),
+    wobble=st.floats(0, 0.2),
+    shares=st.lists(st.floats(0.05, 0.95), min_size=1, max_size=5, unique=True),
+)
+def test_coarse_steps_are_bridged_by_the_fine_scale(ratio: float, wobble: float, shares: list[float]) -> None:
+    """Steps of up to 25 % are bridged, with a fine scale whose effect depends on the coarse value."""
+
+    def size(quality: float, fine: float) -> float:
+        local = 1 + wobble * math.sin(quality)
+        return 4000 * ratio**quality * math.exp(0.0016 * local * (fine - 100))
+
+    scales = [Scale("q", 0, 40, 1, start=20), Scale("f", 0, 300, 1, start=100, reach=(0.14, 0.3))]
+    targets = sorted(4000 * ratio ** (40 * share) for share in shares)
+    matches, tries = search(size, scales, targets)
+    assert [match.status for match in matches] == ["matched"] * len(targets)
+    assert len(tries) <= 3 + 6 * len(targets)
+
+
+@given(step=st.floats(0.03, 0.3), share=st.floats(0.1, 0.9))
+def test_a_staircase_gives_its_nearest_stair(step: float, share: float) -> None:
+    """Where the steps are too coarse, the answer is as near as any value of the whole range."""
+
+    def size(quality: float) -> float:
+        return 3000 * math.exp(step * math.floor(quality))
+
+    scale = Scale("q", 0, 20, 0.125, start=3)
+    target = 3000 * math.exp(20 * step * share)
+    (match,), _ = search(size, [scale], [target])
+    nearest = min(abs(round(size(quality)) / target - 1) for quality in range(21))
+    assert abs(match.residual) == pytest.approx(nearest)
+    assert match.reachable
+    assert match.status == ("matched" if nearest <= TOLERANCE else match.status)
+    if nearest > 0.02:
+        assert match.status == ("unreachable_low" if match.residual > 0 else "unreachable_high")
+    elif nearest > TOLERANCE:
+        assert match.status == "near"
+
+
+@given(
+    noise=st.lists(st.floats(-0.03, 0.03), min_size=201, max_size=201),
+    shares=st.lists(st.floats(0.05, 0.95), min_size=1, max_size=4, unique=True),
+)
+def test_noise_never_breaks_the_answer(noise: list[float], shares: list[float]) -> None:
+    """On sizes that go up and down the answer is the best whole try, within the budget, and honest."""
+
+    def size(quality: float) -> float:
+        return 2000 * math.exp(0.04 * quality + noise[round(quality * 2)])
+
+    targets = sorted(2000 * math.exp(4 * share) for share in shares)
+    matches, tries = search(size, [Scale("q", 0, 100, 0.5)], targets)
+    assert len(tries) == sum(match.encodes for match in matches)
+    for match, target in zip(matches, targets, strict=True):
+        assert match.size == tries[match.point]
+        assert match.residual == match.size / target - 1
+        assert abs(match.residual) == min(abs(size / target - 1) for size in tries.values())
+        assert match.encodes <= MOST_TRIES + 2
+        assert (match.status == "matched") == (abs(match.residual) <= TOLERANCE)
+
+
+@given(beyond=st.floats(1.011, 5), scales=st.sampled_from(["one", "two"]))
+def test_a_target_outside_the_range_is_said_to_be_with_the_true_end(beyond: float, scales: str) -> None:
+    """Below the floor and above the ceiling the kept try is the very end of both ranges."""
+    axes = [Scale("q", 10, 60, 1, start=40), Scale("f", -2, 2, 0.1, start=0)]
+
+    def size(quality: float, fine: float = 0) -> float:
+        return 1000 * math.exp(0.08 * quality + 0.05 * fine)
+
+    used = axes[:1] if scales == "one" else axes
+    floor = round(size(10) if scales == "one" else size(10, -2))
+    ceiling = round(size(60) if scales == "one" else size(60, 2))
+    (low, high), tries = search(size, used, [floor / beyond, ceiling * beyond])
+    assert (low.status, low.reachable, low.size) == ("unreachable_low", False, floor)
+    assert (high.status, high.reachable, high.size) == ("unreachable_high", False, ceiling)
+    assert len(tries) <= 24
+
+
+def test_a_target_at_the_end_of_the_range_is_met() -> None:
+    def size(quality: float) -> float:
+        return 1000 * math.exp(0.05 * quality)
+
+    targets = [size(0) * 0.995, size(0), size(100), size(100) * 1.005]
+    matches, _ = search(size, [Scale("q", 0, 100, 1)], targets)
+    assert [match.status for match in matches] == ["matched"] * 4
+    assert all(match.reachable for match in matches)
+
+
+def test_a_fine_scale_that_turns_round_is_tried_on_both_sides() -> None:
+    """HEIC's adaptive quantisation: at high rates files grow on the other side of the start."""
+
+    def size(quality: float, strength: float) -> float:
+        side = 0.16 * (1 - strength) if quality < 50 else 0.16 * (strength - 1)
+        return 1000 * math.exp(0.065 * quality + side)
+
+    scales = [
+        Scale("q", 0, 100, 2, start=38),
+        Scale("s", 0, 2, 0.02, increasing=False, start=1, reach=(0.03, 0.15), turns=True),
+    ]
+    targets = [size(30, 0.5), size(70, 1.5)]
+    matches, _ = search(size, scales, targets)
+    assert [match.status for match in matches] == ["matched", "matched"]
+
+
+def test_the_targets_share_their_tries() -> None:
+    """Six targets together cost fewer tries than the six alone."""
+
+    def size(quality: float) -> float:
+        return 800 * math.exp(0.03 * quality + 0.2 * math.sin(quality / 20))
+
+    scale = Scale("q", 0, 100, 0.01)
+    targets = [size(quality) for quality in (10, 25, 40, 55, 70, 85)]
+    _, together = search(size, [scale], targets)
+    alone = sum(len(search(size, [scale], [target])[1]) for target in targets)
+    assert len(together) < 0.85 * alone
+
+
+@given(
+    low=st.floats(0.1, 50),
+    span=st.floats(1, 100),
+    step=st.sampled_from([0, 0.01, 0.125, 1.0]),
+    increasing=st.booleans(),
+    log=st.booleans(),
+    at=st.floats(0, 1),
+)
+def test_scales_snap_into_their_range_and_back(
+    low: float, span: float, step: float, increasing: bool, log: bool, at: float
+) -> None:
+    scale = Scale("q", low, low + span, step, increasing=increasing, log=log)
+    value = scale.snap(low + at * span)
+    assert scale.low <= value <= scale.high
+    assert scale.snap(value) == value
+    assert scale.value_at(scale.coordinate(value)) == pytest.approx(value)
+    assert scale.coordinate(scale.smallest) < scale.coordinate(scale.largest)
+    larger = scale.neighbour(value, 1)
+    if larger is not None:
+        assert scale.coordinate(larger) > scale.coordinate(value)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "step", "log"),
+    [(5, 5, 1, False), (0, 10, -1, False), (0, 10, 1, True), (0, math.inf, 1, False)],
+)
+def test_impossible_scales_are_refused(low: float, high: float, step: float, log: bool) -> None:
+    with pytest.raises(ValueError, match="scale 'q' needs"):
+        Scale("q", low, high, step, log=log)
