@@ -14,6 +14,9 @@ async function mount(url, frame, trial, trouble) {
     () => request(url, (response) => response.blob(), { limit: PICTURE_LIMIT_MS }),
     trouble,
   );
+  if (blob.type !== "image/png") {
+    throw new AlteredPicture(`A picture arrived as ${blob.type || "something"} instead of image/png.`);
+  }
   const image = new Image();
   image.alt = "";
   image.draggable = false;

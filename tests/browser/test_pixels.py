@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -95,22 +94,25 @@ def test_a_window_that_is_too_small_scrolls_and_says_so(served: Any, page: Page)
     page.get_by_text("never shrunk").wait_for(state="hidden")
 
 
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [("PNG", "A picture arrived with 256 × 128 pixels"), ("WEBP", "A picture arrived as image/webp")],
+)
 def test_a_picture_that_was_altered_on_the_way_is_never_rated(
-    served: Any, new_context: Callable[..., Any]
+    served: Any, page: Page, kind: str, said: str
 ) -> None:
-    page = new_context().new_page()
-    small = io.BytesIO()
-    Image.new("RGB", (256, 128), (9, 9, 9)).save(small, "PNG")
+    altered = io.BytesIO()
+    Image.new("RGB", (256, 128), (9, 9, 9)).save(altered, kind)
 
     def recompress(route: Route) -> None:
-        route.fulfill(body=small.getvalue(), content_type="image/png")
+        route.fulfill(body=altered.getvalue(), content_type=f"image/{kind.lower()}")
 
     page.route("**/pictures/*", recompress)
     page.goto(served.url)
     page.get_by_role("checkbox").check()
     page.get_by_role("button", name="begin").click()
     page.get_by_role("link", name="Start rating").click()
-    page.get_by_text("A picture arrived with 256 × 128 pixels").wait_for()
+    page.get_by_text(said).wait_for()
     assert page.locator("#frame-test img.shown").count() == 0
     page.unroute("**/pictures/*")
     page.get_by_role("link", name="Try again").click()
