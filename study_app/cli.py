@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import sys
 import threading
@@ -122,8 +123,9 @@ def init(folder: Path) -> None:
     from stimuli.template import write_template
 
     path = write_template(folder)
+    click.echo(f"wrote {path}")
     click.echo(
-        f"wrote {path}; put your pictures into {folder / 'sources'}, then run `matchrate check {folder}`"
+        f"put your pictures into {folder / 'sources'}, then: matchrate check {shlex.quote(str(folder))}"
     )
 
 
@@ -149,11 +151,9 @@ def check(study: Path) -> None:
 def encode(study: Path, workers: int | None) -> None:
     """Encode every source with every codec at every target; an interrupted run goes on where it stopped."""
     from stimuli.encoding import encode_study
-    from stimuli.study import check_study, read_study
+    from stimuli.study import read_study
 
-    found = read_study(_settings(study).folder)
-    check_study(found)
-    manifest = encode_study(found, workers=workers)
+    manifest = encode_study(read_study(_settings(study).folder), workers=workers)
     for stimulus in manifest.mismatched():
         click.echo(stimulus.describe())
     click.echo(str(manifest.summary()))
@@ -161,18 +161,22 @@ def encode(study: Path, workers: int | None) -> None:
 
 @cli.command(epilog=STUDY_HELP)
 @study_argument
-def verify(study: Path) -> None:
+@click.option(
+    "--workers", type=click.IntRange(min=1), help="Processes that decode; by default one a processor."
+)
+def verify(study: Path, workers: int | None) -> int:
     """Hash and decode every file of the manifest again, and list each that differs."""
-    from stimuli.verification import verify_manifest
+    from stimuli.verification import verify_study
 
-    deviations = verify_manifest(_settings(study).folder)
+    deviations = verify_study(_settings(study).folder, workers=workers)
     for deviation in deviations:
         click.echo(str(deviation), err=True)
     if deviations:
-        raise UsageError(
-            f"{len(deviations)} deviations from the manifest; run `matchrate encode {study}` again"
-        )
+        again = "run `matchrate encode` to make again what can be made"
+        click.echo(f"matchrate: {len(deviations)} deviations from the manifest; {again}", err=True)
+        return EXIT_BAD_INPUT
     click.echo("every file is as the manifest says")
+    return 0
 
 
 @cli.command(epilog=STUDY_HELP)
@@ -252,15 +256,25 @@ def analyze(arguments: tuple[str, ...]) -> int:
     """
     from analysis.analyze_study import main as analyze_study
 
-    study, options = Path(), list(arguments)
-    if options and not options[0].startswith("-"):
-        study = Path(options.pop(0))
+    study, options = _study_and_options(list(arguments))
     settings = _settings(study)
     name, folder = _export(settings)
-    out: list[str] = []
-    if not any(option == "-o" or option.startswith(("-o", "--out")) for option in options):
-        out = ["-o", str(settings.folder / "report")]
+    out = ["-o", str(settings.folder / "report")]
     return analyze_study([str(folder), "--study", name, *out, *options])
+
+
+def _study_and_options(arguments: list[str]) -> tuple[Path, list[str]]:
+    """The study's folder, wherever it stands among the options; bad options end here, before the export."""
+    from analysis.arguments import parser
+
+    rest = parser().parse_known_args([".", *arguments])[1]
+    if len(rest) == 1 and not rest[0].startswith("-"):
+        # First or last; between options it could not be told from an option's value.
+        place = 0 if arguments[0] == rest[0] else len(arguments) - 1
+        if arguments[place] == rest[0]:
+            return Path(arguments[place]), arguments[:place] + arguments[place + 1 :]
+    parser().parse_args([".", *arguments])
+    return Path(), arguments
 
 
 @cli.group()

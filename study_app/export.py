@@ -38,6 +38,8 @@ def export_study(engine: Engine, study: str, folder: Path) -> Path:
     Raises StudyNotLoaded, SchemaError, and UsageError when the folder cannot be written.
     """
     revision = check_schema(engine)
+    # Before the rows are read: what was answered after this moment may be missing, nothing before it.
+    now = datetime.now(UTC)
     with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
         connection.execute(text("SET TRANSACTION READ ONLY"))
         found = connection.execute(
@@ -50,7 +52,6 @@ def export_study(engine: Engine, study: str, folder: Path) -> Path:
         stimuli = _table(
             connection, "stimuli", STIMULUS_COLUMNS, study, "source, codec, target_bpp, condition"
         )
-    now = datetime.now(UTC)
     exports = folder / "exports"
     # The stamp sorts by time as text; microseconds keep two exports of one second apart.
     final = exports / now.strftime("%Y%m%dT%H%M%S.%fZ")
