@@ -49,7 +49,7 @@ def plot_elo_curves(document: Mapping[str, Any], stamp: str, png: Path, svg: Pat
         _dress(axes, document)
         figure.supxlabel("\n".join(wrap(stamp, 150)), fontsize=6.5, color=_GREY, x=0.01, ha="left")
         # Names are placed in pixels, so the layout is made once without them and again to give them room.
-        figure.canvas.draw()
+        figure.draw_without_rendering()
         _name_ends(axes, ends)
         metadata = {"Title": f"Elo over rate: {document['study']}", "Description": stamp}
         FigureCanvasAgg(figure).print_figure(png, dpi=160, metadata=metadata)
@@ -111,7 +111,12 @@ def _dress(axes: Axes, document: Mapping[str, Any]) -> None:
     rates = [row["bpp"] for row in document["scores"] if row["bpp"] is not None]
     low, high = min(rates), max(rates)
     axes.set_xscale("log")
-    ends = [row[key] for row in document["scores"] for key in ("elo_low", "elo_high", "elo") if row["bpp"] is not None]
+    ends = [
+        row[key]
+        for row in document["scores"]
+        for key in ("elo_low", "elo_high", "elo")
+        if row["bpp"] is not None
+    ]
     if document["reference"] is not None:
         ends.append(document["reference"]["elo"])
     ends = [end for end in ends if end is not None]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from analysis.analyze_study import main
 from analysis.simulation import SimulatedStudy, simulate_study
 
 FolderMaker = Callable[..., Path]
@@ -45,3 +46,14 @@ def write_export(tmp_path: Path) -> FolderMaker:
         return folder
 
     return write
+
+
+@pytest.fixture(scope="session")
+def standard(small_study: SimulatedStudy, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The outputs of the small study against `old` with seed 17; to be read and not changed."""
+    folder = tmp_path_factory.mktemp("standard")
+    small_study.judgments.to_csv(folder / "judgments.csv", index=False)
+    small_study.stimuli.to_csv(folder / "stimuli.csv", index=False)
+    out = folder / "out"
+    assert main([str(folder), "--anchor", "old", "-o", str(out), "--seed", "17", "--replicates", "100"]) == 0
+    return out

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -65,26 +66,34 @@ def test_all_outputs_are_written_and_the_report_is_named(
         assert f"{row['bd_rate_percent']:+.1f} %" in said.out
 
 
-def test_every_output_carries_the_stamp_and_the_label(export: Path, tmp_path: Path) -> None:
+def test_every_output_carries_the_stamp_and_the_label(standard: Path) -> None:
     """Data hash, seed, version, judgments, raters, exclusions and SIMULATED, on each file in its own way."""
-    out = tmp_path / "out"
-    assert main([str(export), "--anchor", "old", "-o", str(out), "--seed", "17", *FAST]) == 0
-    document = results(out)
+    out, document = standard, results(standard)
     digest = document["provenance"]["data_sha256"]
     for name in ("bd_rates.md", "bd_rates.tex", "elo_curves.svg", "report.html"):
         text = (out / name).read_text()
-        for part in ("SIMULATED", digest, "seed 17", "1500 judgments", "20 raters", "0 excluded", "matchrate 0."):
+        for part in (
+            "SIMULATED",
+            digest,
+            "seed 17",
+            "1500 judgments",
+            "20 raters",
+            "0 excluded",
+            "matchrate 0.",
+        ):
             assert part in text, (name, part)
     png = (out / "elo_curves.png").read_bytes()
     assert b"SIMULATED" in png
     assert digest.encode() in png
     for name in ("bd_rates.csv", "scores.csv"):
-        for row in csv.DictReader((out / name).open()):
+        for row in csv.DictReader((out / name).read_text().splitlines()):
             assert row["evidence"] == "simulated"
             assert (row["data_sha256"], row["seed"]) == (digest, "17")
             assert (row["study_judgments"], row["study_raters"], row["study_excluded"]) == ("1500", "20", "0")
             assert row["numpy_version"] == np.__version__
-    assert {"python", "numpy", "scipy", "pandas", "choix", "matchrate"} <= set(document["provenance"]["versions"])
+    assert {"python", "numpy", "scipy", "pandas", "choix", "matchrate"} <= set(
+        document["provenance"]["versions"]
+    )
 
 
 def test_real_judgments_bear_no_label(
@@ -103,7 +112,13 @@ def test_a_mixture_is_refused_unless_asked_for(
 ) -> None:
     """One line that names both numbers and the option; with it, PARTLY SIMULATED stands on top."""
     mixed = small_study.judgments.assign(is_simulated=np.arange(1500) % 3 > 0)
-    arguments = [str(write_export(mixed, small_study.stimuli)), "--anchor", "old", "-o", str(tmp_path / "out")]
+    arguments = [
+        str(write_export(mixed, small_study.stimuli)),
+        "--anchor",
+        "old",
+        "-o",
+        str(tmp_path / "out"),
+    ]
     assert main([*arguments, *FAST]) == 2
     assert "1000 simulated judgments stand among 500 real ones" in capsys.readouterr().err
     assert main([*arguments, *FAST, "--include-simulated"]) == 0
@@ -152,17 +167,19 @@ def test_the_command_in_the_report_repeats_it(export: Path, tmp_path: Path) -> N
     out = tmp_path / "an out"
     assert main([str(export), "--anchor", "old", "-o", str(out), "--rate-mean", "arithmetic", *FAST]) == 0
     first = (out / "results.json").read_bytes()
-    import shlex
-
     program, *arguments = shlex.split(json.loads(first)["provenance"]["command"])
     assert program == "analyze-study"
     assert main(arguments) == 0
     assert (out / "results.json").read_bytes() == first
 
 
-def test_a_study_folder_gets_its_report_folder(small_study: SimulatedStudy, write_export: FolderMaker) -> None:
+def test_a_study_folder_gets_its_report_folder(
+    small_study: SimulatedStudy, write_export: FolderMaker
+) -> None:
     """Without -o a study folder's outputs go to report/; an export folder needs -o."""
-    exported = write_export(small_study.judgments, small_study.stimuli, "study/exports/20260101T000000.000001Z")
+    exported = write_export(
+        small_study.judgments, small_study.stimuli, "study/exports/20260101T000000.000001Z"
+    )
     study = exported.parent.parent
     assert main([str(study), "--anchor", "old", *FAST]) == 0
     assert (study / "report" / "report.html").exists()
@@ -240,11 +257,10 @@ def test_an_interrupt_is_one_line(
     assert not (tmp_path / "out").exists()
 
 
-def test_the_reference_is_the_zero_and_never_in_a_bd_rate(export: Path, tmp_path: Path) -> None:
-    """The original stands at 1500 with an interval, and each codec's meeting with it is given or said to fail."""
-    out = tmp_path / "out"
-    assert main([str(export), "--anchor", "old", "-o", str(out), *FAST]) == 0
-    document = results(out)
+def test_the_reference_is_the_zero_and_never_in_a_bd_rate(standard: Path) -> None:
+    """The original stands at 1500 with an interval, and each codec's meeting with it is given or said to
+    fail."""
+    document = results(standard)
     assert document["scaling"]["zero"] == "reference"
     reference = document["reference"]
     assert reference["elo"] == 1500
@@ -260,11 +276,11 @@ def test_the_reference_is_the_zero_and_never_in_a_bd_rate(export: Path, tmp_path
             assert row["bpp"] <= min(reached) + 1e-12
 
 
-def test_a_named_zero_moves_elo_and_no_bd_rate(export: Path, tmp_path: Path) -> None:
+def test_a_named_zero_moves_elo_and_no_bd_rate(export: Path, standard: Path, tmp_path: Path) -> None:
     """Elo differences and BD-rates stay as they are; the named condition stands at 1500."""
-    for zero, out in (([], "one"), (["--zero", "old@0.2"], "two")):
-        assert main([str(export), "--anchor", "old", "-o", str(tmp_path / out), *zero, *FAST]) == 0
-    one, two = results(tmp_path / "one"), results(tmp_path / "two")
+    arguments = ["--anchor", "old", "-o", str(tmp_path), "--zero", "old@0.2", "--seed", "17", *FAST]
+    assert main([str(export), *arguments]) == 0
+    one, two = results(standard), results(tmp_path)
     shifts = [a["elo"] - b["elo"] for a, b in zip(one["scores"], two["scores"], strict=True)]
     assert np.ptp(shifts) < 1e-9
     assert next(row["elo"] for row in two["scores"] if row["condition"] == "old@0.2") == 1500
@@ -292,12 +308,22 @@ def test_one_rate_point_a_codec_gives_scores_and_bounds(tmp_path: Path, write_ex
 
 
 def test_curves_without_overlap_give_bounds(tmp_path: Path, write_export: FolderMaker) -> None:
-    """A codec so much better that no Elo is shared: at least x % at the closest qualities, never a bare number."""
+    """A codec so much better that no Elo is shared: at least x % at the closest qualities, never a bare
+    number."""
     study = simulate_study(
-        4, savings={"weak": 1.0, "strong": 4.0}, ladder=(0.2, 0.3), sources=20, raters=40, judgments=4000, slope=400
+        4,
+        savings={"weak": 1.0, "strong": 4.0},
+        ladder=(0.2, 0.3),
+        sources=20,
+        raters=40,
+        judgments=4000,
+        slope=400,
     )
     out = tmp_path / "out"
-    assert main([str(write_export(study.judgments, study.stimuli)), "--anchor", "weak", "-o", str(out), *FAST]) == 0
+    assert (
+        main([str(write_export(study.judgments, study.stimuli)), "--anchor", "weak", "-o", str(out), *FAST])
+        == 0
+    )
     (row,) = results(out)["bd_rates"]
     assert row["status"] == "no_overlap"
     assert row["bd_rate_percent"] is None
@@ -343,7 +369,9 @@ def test_missing_stimuli_are_counted_in_the_outputs(
         ~((small_study.stimuli["source"] == lost[0]) & (small_study.stimuli["condition"] == lost[1]))
     ]
     rows = small_study.judgments
-    touched = (rows["source"] == lost[0]) & ((rows["condition_a"] == lost[1]) | (rows["condition_b"] == lost[1]))
+    touched = (rows["source"] == lost[0]) & (
+        (rows["condition_a"] == lost[1]) | (rows["condition_b"] == lost[1])
+    )
     out = tmp_path / "out"
     export = write_export(rows[~touched], stimuli)
     assert main([str(export), "--anchor", "old", "-o", str(out), *FAST]) == 0
@@ -361,23 +389,33 @@ def test_both_means_are_printed_where_they_differ(tmp_path: Path, write_export: 
         8, savings={"a": 1.0, "b": 1.3}, ladder=(0.1, 0.2, 0.4), sources=10, judgments=1500, rate_spread=0.3
     )
     out = tmp_path / "out"
-    assert main([str(write_export(study.judgments, study.stimuli)), "--anchor", "a", "-o", str(out), *FAST]) == 0
+    assert (
+        main([str(write_export(study.judgments, study.stimuli)), "--anchor", "a", "-o", str(out), *FAST]) == 0
+    )
     document = results(out)
     assert document["rate_means_differ"]
     assert document["bd_rates"][0]["other_mean_percent"] != document["bd_rates"][0]["bd_rate_percent"]
     assert "arithmetic mean rate" in (out / "bd_rates.md").read_text()
     assert "stimuli are more than 2 % off" in warned(document)
     again = tmp_path / "again"
-    arguments = [str(tmp_path / "export"), "--anchor", "a", "-o", str(again), "--rate-mean", "arithmetic", *FAST]
+    arguments = [
+        str(tmp_path / "export"),
+        "--anchor",
+        "a",
+        "-o",
+        str(again),
+        "--rate-mean",
+        "arithmetic",
+        *FAST,
+    ]
     assert main(arguments) == 0
     other = results(again)["bd_rates"][0]
     assert other["bd_rate_percent"] == pytest.approx(document["bd_rates"][0]["other_mean_percent"])
 
 
-def test_few_clusters_are_said(export: Path, tmp_path: Path) -> None:
+def test_few_clusters_are_said(standard: Path) -> None:
     """Under 30 raters or sources."""
-    assert main([str(export), "--anchor", "old", "-o", str(tmp_path / "out"), *FAST]) == 0
-    document = results(tmp_path / "out")
+    document = results(standard)
     assert "Only 20 raters" in warned(document)
     assert "Only 8 sources" in warned(document)
     assert document["resampling"]["degrees_of_freedom"] == 7
@@ -400,20 +438,21 @@ def test_names_that_mean_something_to_a_format_are_escaped(tmp_path: Path, write
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex on this machine")
-def test_the_latex_table_compiles(export: Path, tmp_path: Path) -> None:
+def test_the_latex_table_compiles(standard: Path, tmp_path: Path) -> None:
     """With booktabs alone."""
-    assert main([str(export), "--anchor", "old", "-o", str(tmp_path), *FAST]) == 0
+    shutil.copy(standard / "bd_rates.tex", tmp_path)
     page = "\\documentclass{article}\\usepackage{booktabs}\\begin{document}\\input{bd_rates}\\end{document}"
     (tmp_path / "page.tex").write_text(page)
-    done = subprocess.run(["pdflatex", "-halt-on-error", "page.tex"], cwd=tmp_path, capture_output=True, check=False)
+    done = subprocess.run(
+        ["pdflatex", "-halt-on-error", "page.tex"], cwd=tmp_path, capture_output=True, check=False
+    )
     assert done.returncode == 0, done.stdout.decode()[-2000:]
 
 
-def test_the_latex_table_is_well_formed(export: Path, tmp_path: Path) -> None:
+def test_the_latex_table_is_well_formed(standard: Path) -> None:
     """Booktabs rules in order, the same number of cells in each row, no unescaped per cent."""
-    assert main([str(export), "--anchor", "old", "-o", str(tmp_path / "out"), *FAST]) == 0
     lines = [
-        line for line in (tmp_path / "out" / "bd_rates.tex").read_text().splitlines() if not line.startswith("%")
+        line for line in (standard / "bd_rates.tex").read_text().splitlines() if not line.startswith("%")
     ]
     columns = len(re.fullmatch(r"\\begin\{tabular\}\{([lr]+)\}", lines[0])[1])  # type: ignore[index]
     assert lines[1] == "\\toprule"

@@ -78,7 +78,8 @@ def test_overlap_is_over_the_narrower_curve() -> None:
 
 
 def test_curves_apart_are_bounded_from_one_side() -> None:
-    """A test wholly above: at the qualities between, it needs at most its lowest over the anchor's highest rate."""
+    """A test wholly above: at the qualities between, it needs at most its lowest over the anchor's highest
+    rate."""
     above = compare_curves(curve(RATES, ELO), curve([0.2, 0.4], [1700.0, 1800.0]))
     assert (above.ratio_low, above.ratio_high) == (0.0, pytest.approx(0.25))
     below = compare_curves(curve([0.2, 0.4], [1700.0, 1800.0]), curve(RATES, ELO))

@@ -1,4 +1,5 @@
-"""Resampling whole clusters: each replicate is a refit of duplicated rows, and the variances add up as stated."""
+"""Resampling whole clusters: each replicate is a refit of duplicated rows, and the variances add up as
+stated."""
 
 from __future__ import annotations
 
@@ -32,7 +33,9 @@ def duplicated(comparisons: Comparisons, weights: np.ndarray) -> Comparisons:
     rows = np.repeat(np.arange(len(comparisons)), weights.astype(int))
     return replace(
         comparisons,
-        **{name: getattr(comparisons, name)[rows] for name in ("first", "second", "score", "source", "rater")},
+        **{
+            name: getattr(comparisons, name)[rows] for name in ("first", "second", "score", "source", "rater")
+        },
     )
 
 
@@ -74,16 +77,16 @@ def test_everything_is_refitted(prepared: Prepared) -> None:
     for i in range(5):
         log_rates = rates.mean("geometric", counts[i : i + 1])
         row = slice(i, i + 1)
-        curves = codec_knots(refits.theta[row], refits.variance[row], log_rates, comparisons.conditions, rates)
+        curves = codec_knots(
+            refits.theta[row], refits.variance[row], log_rates, comparisons.conditions, rates
+        )
         expected = compare_curves(curves["old"].curve(0), curves["new"].curve(0)).log_ratio
         assert result.resampled["sources"].ratios["old", "new"].value[i] == pytest.approx(expected, abs=1e-9)
 
 
 def test_the_seed_decides_every_bit(prepared: Prepared) -> None:
     """The same seed gives the same bits, another seed others."""
-    runs = [
-        bootstrap(*prepared[:3], BradleyTerry(), PAIRS, replicates=150, seed=seed) for seed in (3, 3, 4)
-    ]
+    runs = [bootstrap(*prepared[:3], BradleyTerry(), PAIRS, replicates=150, seed=seed) for seed in (3, 3, 4)]
     for kind in ("raters", "sources", "cells"):
         first, again, other = (run.resampled[kind] for run in runs)
         assert first.elo.tobytes() == again.elo.tobytes()
@@ -110,7 +113,8 @@ def made(kind: str, clusters: int, spread: float, censored: np.ndarray | None = 
     [(2.0, 3.0, 1.5, 4 + 9 - 2.25), (2.0, 3.0, 2.5, 9.0), (3.0, 2.0, 4.0, 9.0)],
 )
 def test_the_multiway_variance(raters: float, sources: float, cells: float, variance: float) -> None:
-    """V = raters + sources - cells, not under the larger of the first two; t with the fewest clusters less one."""
+    """V = raters + sources - cells, not under the larger of the first two; t with the fewest clusters less
+    one."""
     many = 10**9  # so that the correction clusters / (clusters - 1) vanishes
     ways = {"raters": made("raters", many, raters), "cells": made("cells", many, cells)}
     result = Bootstrap(100, 0, {**ways, "sources": made("sources", many, sources)})  # type: ignore[dict-item]

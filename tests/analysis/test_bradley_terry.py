@@ -46,7 +46,8 @@ def test_a_disconnected_graph_is_refused_with_its_components() -> None:
 
 
 def test_separated_data_get_a_stated_prior_and_their_groups_in_order() -> None:
-    """Where one group never lost to the other, scores are finite, the prior is named, strongest group first."""
+    """Where one group never lost to the other, scores are finite, the prior is named, strongest group
+    first."""
     games = [("x1", "x2", "a"), ("x2", "x1", "a"), ("y1", "y2", "a"), ("y2", "y1", "a")]
     games += [("x1", "y1", "b")] * 20
     scores = BradleyTerry().fit(comparisons_of(*games))

@@ -80,7 +80,7 @@ CASES = [
     ("stimuli", "cat,old@0.2,old", "cat,old@0.2,", ["line 3", "codec", "is empty"]),
     ("stimuli", "cat,old@0.2,old,scored,matched", "cat,old@0.2,old,scored,perfect",
      ["line 3", "status", "'perfect' is not one of matched, near"]),
-    ("stimuli", "cat,old@0.2,old,scored", "cat,old@0.2,old,rated", ["line 3", "role", "'rated' is not one of"]),
+    ("stimuli", "cat,old@0.2,old,scored", "cat,old@0.2,old,rated", ["line 3", "role", "'rated' is not one"]),
     ("stimuli", ",bpp\n", ",rate\n", ["lacks the column bpp"]),
     ("stimuli", STIMULI.split("\n", 1)[1], "", ["holds no rows"]),
 ]  # fmt: skip

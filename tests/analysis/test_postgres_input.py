@@ -53,7 +53,17 @@ def test_the_study_is_named_or_asked_for(address: str) -> None:
 
 def test_the_whole_command_on_an_address(address: str, tmp_path: Path) -> None:
     """An address in place of a folder, its password in no output."""
-    arguments = [address, "--study", "simulated", "--anchor", "old", "-o", str(tmp_path), "--replicates", "100"]
+    arguments = [
+        address,
+        "--study",
+        "simulated",
+        "--anchor",
+        "old",
+        "-o",
+        str(tmp_path),
+        "--replicates",
+        "100",
+    ]
     assert main(arguments) == 0
     assert (tmp_path / "report.html").exists()
     secret = address.split("://")[1].split("@")[0].partition(":")[2]

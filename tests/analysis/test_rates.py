@@ -27,7 +27,9 @@ def tables_of(stimuli: list[tuple[str, str, float, float | None]], status: str =
     return tables_from_frames(judgments, made)
 
 
-FULL = [(s, c, t, t * f) for s, f in (("cat", 1.0), ("dog", 1.21)) for c in ("old", "new") for t in (0.1, 0.2)]
+FULL = [
+    (s, c, t, t * f) for s, f in (("cat", 1.0), ("dog", 1.21)) for c in ("old", "new") for t in (0.1, 0.2)
+]
 
 
 def test_geometric_and_arithmetic_means() -> None:
@@ -38,7 +40,8 @@ def test_geometric_and_arithmetic_means() -> None:
 
 
 def test_resampled_sources_weight_the_mean() -> None:
-    """Weights of sources enter both means; a replicate without any of a condition's sources keeps its rate."""
+    """Weights of sources enter both means; a replicate without any of a condition's sources keeps its
+    rate."""
     rates = condition_rates(tables_of(FULL))
     weights = np.array([[2.0, 0.0], [0.0, 2.0], [1.0, 3.0], [0.0, 0.0]])
     geometric = np.exp(rates.mean("geometric", weights)[:, 0])
@@ -72,7 +75,10 @@ def test_judgments_of_left_out_cells_do_not_count() -> None:
 def test_a_source_that_one_codec_lacks_altogether_is_left_out() -> None:
     """Weak codecs must not be judged on easy pictures only."""
     rates = condition_rates(tables_of([row for row in FULL if row[:2] != ("dog", "new")]))
-    assert {(cell.source, cell.rate_point) for cell in rates.left_out} == {("dog", "0.1 bpp"), ("dog", "0.2 bpp")}
+    assert {(cell.source, cell.rate_point) for cell in rates.left_out} == {
+        ("dog", "0.1 bpp"),
+        ("dog", "0.2 bpp"),
+    }
 
 
 def test_a_missed_target_that_nobody_judged_is_a_missing_stimulus() -> None:
@@ -90,8 +96,13 @@ def test_a_missed_target_that_nobody_judged_is_a_missing_stimulus() -> None:
 
 def test_nothing_shared_is_named() -> None:
     """Codecs on different sources have no common rate."""
-    rows = [("cat", "old", 0.1, 0.1), ("cat", "old", 0.2, 0.2), ("dog", "new", 0.1, 0.1), ("dog", "new", 0.2, 0.2)]
-    with pytest.raises(NothingToAnalyseError, match="'new@0.1' shares no source"):
+    rows = [
+        ("cat", "old", 0.1, 0.1),
+        ("cat", "old", 0.2, 0.2),
+        ("dog", "new", 0.1, 0.1),
+        ("dog", "new", 0.2, 0.2),
+    ]
+    with pytest.raises(NothingToAnalyseError, match=r"'new@0\.1' shares no source"):
         condition_rates(tables_of(rows))
 
 

@@ -62,7 +62,8 @@ def test_order_and_sides_do_not_matter(
 def test_the_gradient_vanishes_and_the_covariance_inverts_the_information(
     drawn: tuple[list[tuple[int, int, float]], int],
 ) -> None:
-    """At the maximum each condition wins as often as expected; covariance x information is the centring matrix."""
+    """At the maximum each condition wins as often as expected; covariance x information is the centring
+    matrix."""
     games, size = drawn
     comparisons = comparisons_of(games, size)
     wins = comparisons.wins()
@@ -95,7 +96,8 @@ def test_the_batched_check_of_connection_equals_scipy(wins: np.ndarray) -> None:
 @given(games_of_any_kind())
 @settings(max_examples=150, deadline=None)
 def test_a_prior_makes_any_win_matrix_finite(wins: np.ndarray) -> None:
-    """Separated and even disconnected matrices have a maximum under the prior, with the gradient zero there."""
+    """Separated and even disconnected matrices have a maximum under the prior, with the gradient zero
+    there."""
     ridge = BradleyTerry().ridge
     theta, covariance = maximise(wins[None], np.array([ridge]), np.zeros(len(wins)))
     p = 1.0 / (1.0 + np.exp(theta[0][None, :] - theta[0][:, None]))
