@@ -55,7 +55,7 @@ def inspect_picture(path: Path) -> PictureInfo:
     """Read a picture's header and refuse what cannot be a source; raises PictureError."""
     with _opened(path) as image:
         width, height = image.size
-        if image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8):
+        if _orientation(path, image) in (5, 6, 7, 8):
             width, height = height, width
         return PictureInfo(width, height, image.format or "")
 
@@ -64,12 +64,11 @@ def load_picture(path: Path) -> Pixels:
     """Read a picture whole, as 8-bit sRGB pixels; raises PictureError for anything short of whole."""
     with _opened(path) as image:
         profile = image.info.get("icc_profile")
-        exif = image.getexif()
+        orientation = _orientation(path, image)
         eight = _to_eight_bits(path, image)
         if profile:
             eight = _to_srgb(path, eight, profile)
         eight = eight.convert("RGB")
-        orientation = exif.get(ExifTags.Base.Orientation, 1)
         if orientation != 1:
             eight.getexif()[ExifTags.Base.Orientation] = orientation
             eight = ImageOps.exif_transpose(eight)
@@ -148,7 +147,7 @@ def _opened(path: Path) -> Iterator[ImageFile.ImageFile]:
     except Image.DecompressionBombError:
         raise PictureError(path, f"is larger than {MOST_PIXELS:,} pixels; crop it or scale it down") from None
     except UnidentifiedImageError:
-        raise PictureError(path, "is not a PNG, TIFF, PPM or JPEG picture") from None
+        raise PictureError(path, "is no whole PNG, TIFF, PPM or JPEG picture") from None
     except OSError as error:
         reason = "is truncated" if "truncated" in str(error) else f"cannot be read ({_one_line(error)})"
         raise PictureError(path, f"{reason}; export it again") from None
@@ -198,6 +197,29 @@ def _to_eight_bits(path: Path, image: ImageFile.ImageFile) -> Image.Image:
         return image.convert("L" if image.mode == "1" else "RGB")
     image.load()
     return image
+
+
+def _orientation(path: Path, image: ImageFile.ImageFile) -> int:
+    """The EXIF orientation, 1 to 8, without decoding the picture."""
+    if image.format != "PNG":
+        exif = image.getexif()
+    else:
+        # Pillow would decode a PNG whole to find a chunk behind the pixels.
+        exif = Image.Exif()
+        exif.load(_png_exif(path))
+    orientation = exif.get(ExifTags.Base.Orientation, 1)
+    return orientation if orientation in range(1, 9) else 1
+
+
+def _png_exif(path: Path) -> bytes:
+    with path.open("rb") as file:
+        file.seek(len(_SIGNATURE))
+        while len(head := file.read(8)) == 8:
+            length, kind = struct.unpack(">I4s", head)
+            if kind == b"eXIf":
+                return file.read(length)
+            file.seek(length + 4, io.SEEK_CUR)
+    return b""
 
 
 def _raw_mode(image: ImageFile.ImageFile) -> str | None:

@@ -51,7 +51,7 @@ def _read_group(group: Table, folder: Path, seed: int) -> Iterator[tuple[Source,
         try:
             info = inspect_picture(path)
         except PictureError as error:
-            group.problem(key, f"{_shown(path, folder)} {error.reason}")
+            group.problem(f"{key}:", f"{_shown(path, folder)} {error.reason}")
             names.append(name or path.stem)
             continue
         source_name = name or path.stem
