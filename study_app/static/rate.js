@@ -14,7 +14,7 @@ const REFUSALS_BEFORE_GIVING_UP = 3;
 class Session {
   #outbox = new Outbox({ trouble: screen.connection("answers"), refused: (...args) => this.#refused(...args) });
   #queue = []; // trials to come, in the server's order
-  #loading = new Map(); // trial -> { deck: Deck or null }
+  #loading = new Map(); // trial -> { deck: Deck or null, error: why there is none }
   #answered = new Set();
   #done = 0;
   #total = 0;
@@ -111,13 +111,13 @@ class Session {
 
   async #load(trial) {
     if (this.#loading.has(trial.trial)) return;
-    const entry = { deck: null };
+    const entry = { deck: null, error: null };
     this.#loading.set(trial.trial, entry);
     try {
       entry.deck = await Deck.load(trial, screen.frames, screen.connection(`pictures ${trial.trial}`));
     } catch (error) {
-      this.#loading.delete(trial.trial);
-      this.#pictureFailed(error);
+      entry.error = error;
+      if (!this.#deck) this.#advance(); // else the present trial goes on first
       return;
     }
     if (this.#loading.get(trial.trial) !== entry) entry.deck.remove();
@@ -168,12 +168,18 @@ class Session {
 
   /** Shows the next trial in this very task if its pictures are decoded; else says what is waited for. */
   #advance() {
+    if (this.#halted) return;
     const [next] = this.#queue;
     if (!next) {
       screen.waiting(this.#outbox.pending.length ? "Saving your answers…" : "Loading the pictures…");
       return;
     }
-    const deck = this.#loading.get(next.trial)?.deck;
+    const { deck = null, error = null } = this.#loading.get(next.trial) ?? {};
+    if (error) {
+      this.#loading.delete(next.trial);
+      this.#pictureFailed(error);
+      return;
+    }
     if (!deck) {
       place(Object.values(screen.frames), next.width, next.height); // keeps their room
       screen.waiting("Loading the pictures…");

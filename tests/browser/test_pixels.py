@@ -55,6 +55,13 @@ def test_pictures_stay_exact_when_the_window_changes(served: Any, page: Page) ->
     for width, height in ((1367, 769), (1440, 900), (1281, 721)):
         page.set_viewport_size({"width": width, "height": height})
         require_exact(hand)
+    # So does a line of text that appears above them, of whatever height.
+    page.evaluate("""() => {
+      const notice = document.getElementById("notice-refusal");
+      notice.style.height = "24.3px";
+      notice.hidden = false;
+    }""")
+    require_exact(hand)
 
 
 @pytest.mark.parametrize("size", [(1366, 768), (1440, 900), (1366, 625)])
@@ -117,3 +124,30 @@ def test_a_picture_that_was_altered_on_the_way_is_never_rated(
     page.unroute("**/pictures/*")
     page.get_by_role("link", name="Try again").click()
     served.hand(page).wait_for_trial()
+
+
+def test_an_altered_picture_of_the_next_trial_leaves_the_present_one_alone(served: Any, page: Page) -> None:
+    altered = io.BytesIO()
+    Image.new("RGB", (256, 128), (9, 9, 9)).save(altered, "PNG")
+    asked: list[str] = []
+
+    def alter_all_but_three(route: Route) -> None:
+        asked.append(route.request.url)
+        if len(asked) <= 3:
+            route.continue_()
+        else:
+            route.fulfill(body=altered.getvalue(), content_type="image/png")
+
+    page.route("**/pictures/*", alter_all_but_three)
+    hand = served.hand(page)
+    hand.begin()
+    answer, slot = hand.look()
+    assert len(asked) == 6
+    message = page.get_by_text("A picture arrived with 256 × 128 pixels")
+    with page.expect_response("**/api/trials"):
+        hand.give(slot)
+        message.wait_for()
+    page.wait_for_timeout(200)
+    assert message.is_visible()
+    assert page.locator("img").count() == 0
+    assert served.answers(page) == [answer]
