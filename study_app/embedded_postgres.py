@@ -12,7 +12,6 @@ import fcntl
 import hashlib
 import importlib.util
 import os
-import pwd
 import shutil
 import signal
 import stat
@@ -23,12 +22,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO
 
 import psycopg
 from sqlalchemy.engine import URL
 
 from study_app.errors import EmbeddedPostgresError
+from study_app.postgres_account import foreign_data, run_as, server_account
 
 #: The PostgreSQL of the wheel that is used; a cluster belongs to its major version.
 MAJOR = 18
@@ -91,6 +91,7 @@ class EmbeddedPostgres:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             use = (self.folder / "use.lock").open("a")
+            self._give_to_owner()
         except OSError as error:
             raise EmbeddedPostgresError(f"{self.folder} cannot be written ({error.strerror})") from error
         try:
@@ -116,6 +117,15 @@ class EmbeddedPostgres:
                 self._shut_down()
             use.close()
         self._sockets = None
+
+    def _give_to_owner(self) -> None:
+        """What root makes here in an ordinary user's study stays usable by that user."""
+        uid = self.folder.parent.stat().st_uid
+        if os.geteuid() == 0 and uid != 0:
+            (self.folder / "start.lock").touch()
+            self.log.touch()
+            for path in (self.folder, self.folder / "use.lock", self.folder / "start.lock", self.log):
+                os.chown(path, uid, -1)
 
     def _give_up(self, use: IO[str]) -> None:
         with self._start_lock():
@@ -152,56 +162,13 @@ class EmbeddedPostgres:
         try:
             lines = _lines(path)
         except PermissionError as error:
-            raise self._foreign_data() from error
+            raise foreign_data(self.data) from error
         pid = int(lines[0]) if lines and lines[0].strip().isdigit() else 0
         if _is_postgres(pid):
             return pid
         with suppress(FileNotFoundError):
             path.unlink()
         return None
-
-    def _foreign_data(self) -> EmbeddedPostgresError:
-        owner = _name(self.data.stat().st_uid)
-        return EmbeddedPostgresError(f"{self.data} belongs to the user {owner}: run as {owner} or as root")
-
-    def _account(self) -> pwd.struct_passwd | None:
-        """Whom the server runs as: None for ourselves; root needs another account, as Postgres refuses it."""
-        if os.geteuid() != 0:
-            if self.data.exists() and self.data.stat().st_uid != os.geteuid():
-                raise self._foreign_data()
-            return None
-        owners = [
-            path.stat().st_uid for path in (self.data, self.folder, self.folder.parent) if path.exists()
-        ]
-        for uid in owners:
-            if uid != 0:
-                with suppress(KeyError):
-                    return pwd.getpwuid(uid)
-        for name in ("postgres", "nobody"):
-            with suppress(KeyError):
-                return pwd.getpwnam(name)
-        raise EmbeddedPostgresError(
-            "Postgres refuses to run as root and no account is named postgres or nobody: run as another user"
-        )
-
-    def _run_as(self, account: pwd.struct_passwd | None) -> tuple[list[str], dict[str, Any]]:
-        """What stands before a program's argv, and the subprocess options, to run it under the account."""
-        if account is None:
-            return [], {}
-        closed = _closed_path(self.data.parent, _programs() / "postgres")
-        if closed is None:
-            return [], {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
-        setpriv = shutil.which("setpriv")
-        if setpriv is None or not _may_override():
-            raise EmbeddedPostgresError(
-                f"as root it runs under the account {account.pw_name}, which may not enter {closed}: "
-                f"chmod o+x {closed}, or put the study elsewhere"
-            )
-        # The one right it keeps is to pass closed folders, as root's own home is: widening their modes
-        # instead would outlive the run.
-        rights = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
-        ids = [f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups"]
-        return [setpriv, *ids, *rights, "--"], {}
 
     def _make_cluster(self) -> None:
         if (self.data / "PG_VERSION").exists():
@@ -212,13 +179,13 @@ class EmbeddedPostgres:
                     "set MATCHRATE_DATABASE_URL to a server of that version"
                 )
             return
-        account = self._account()
+        account = server_account(self.data)
         partial = self.folder / "data.partial"
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(mode=0o700)
         if account is not None:
             os.chown(partial, account.pw_uid, account.pw_gid)
-        before, options = self._run_as(account)
+        before, options = run_as(account, [self.folder], _programs() / "initdb")
         arguments = ["--auth=trust", "--encoding=UTF8", "--locale=C", "--no-instructions", "-U", USER, "-D"]
         try:
             done = subprocess.run(
@@ -253,12 +220,12 @@ class EmbeddedPostgres:
             time.sleep(0.2)
 
     def _launch(self) -> None:
-        account = self._account()
+        account = server_account(self.data)
         sockets = _socket_folder(self.data, os.geteuid() if account is None else account.pw_uid)
         # No server runs on this data, so a socket and its lock are left over from a kill.
         for left in sockets.iterdir():
             left.unlink()
-        before, options = self._run_as(account)
+        before, options = run_as(account, [self.folder, sockets.parent], _programs() / "postgres")
         values = {
             "listen_addresses": "",
             "unix_socket_directories": str(sockets),
@@ -424,30 +391,3 @@ def _socket_folder(data: Path, uid: int) -> Path:
 
 def _is_private(folder: Path) -> bool:
     return folder.name.startswith("matchrate-")
-
-
-def _closed_path(folder: Path, program: Path) -> Path | None:
-    """The first path that an account without rights of its own cannot pass, or None."""
-    lib = program.parent.parent / "lib"
-    for path in (*reversed(folder.parents), folder, *reversed(program.parents), program, lib):
-        if not path.stat().st_mode & stat.S_IXOTH:
-            return path
-    return None
-
-
-def _may_override() -> bool:
-    """Whether root here holds CAP_DAC_OVERRIDE; containers may take it away."""
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return False
-    for line in status.read_text().splitlines():
-        if line.startswith("CapEff:"):
-            return bool(int(line.split()[1], 16) & 0b10)
-    return False
-
-
-def _name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)

@@ -88,8 +88,9 @@ def load_manifest(engine: Engine, manifest: Manifest, folder: Path) -> LoadRepor
         if study is not None:
             differences = list(_differences(_stored(db, study), rows))
             if differences:
-                # No judgment may slip in between the count and the replacement.
-                db.execute(text("LOCK TABLE trial, judgment IN SHARE ROW EXCLUSIVE MODE"))
+                # No judgment may slip in between the count and the replacement; the tables in the order
+                # in which record_judgment writes them.
+                db.execute(text("LOCK TABLE judgment, trial IN SHARE ROW EXCLUSIVE MODE"))
                 judgments = db.scalars(
                     select(func.count())
                     .select_from(Judgment)

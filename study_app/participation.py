@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from random import Random
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session as Database
 
+from study_app.drawing import draw_trials, renew_leases
 from study_app.errors import EnrolmentRefused, NotEnrolled, StudyNotLoaded, TrialAnswered, TrialUnknown
 from study_app.judgment_input import JudgmentInput
 from study_app.models import (
@@ -31,12 +29,10 @@ from study_app.models import (
     Study,
     Trial,
 )
-from study_app.sampling import BalancedSampler, Draw, PairCounts, PairSampler, Snapshot
+from study_app.sampling import BalancedSampler, PairSampler
 
 #: The trial that is shown and the one that the browser loads ahead.
 OPEN_TRIALS = 2
-#: First key of the advisory locks that serialise the draws of a study.
-DRAW_LOCK = 0x6D72
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,11 +184,13 @@ def next_trials(
     if session.completed_at is None:
         missing = min(OPEN_TRIALS, session.length - done) - len(opened)
         if missing > 0:
-            opened += _draw(db, session, missing, done + len(opened), lease_s, sampler or BalancedSampler())
+            opened += draw_trials(
+                db, session, missing, done + len(opened), lease_s, sampler or BalancedSampler()
+            )
             if len(opened) < min(OPEN_TRIALS, session.length - done):
                 # Nothing is left to ask this rater: the session ends with what is open.
                 session.length = done + len(opened)
-        _renew_leases(db, opened, lease_s)
+        renew_leases(db, opened, lease_s)
         if not opened:
             session.completed_at = func.now()
         db.flush()
@@ -296,102 +294,6 @@ def picture_sha256(db: Database, study: str, cookie: str | None, token: str) -> 
         .join(PairSource, Stimulus.id == side)
         .where(PairSource.pair_id == trial.pair_id, PairSource.source_id == trial.source_id)
     ).one()
-
-
-def snapshot(db: Database, study_id: int, rater_id: int) -> Snapshot:
-    """The counts of a study as this rater's next trial is drawn, in one statement and so of one moment."""
-    rows = db.execute(SNAPSHOT, {"study": study_id, "rater": rater_id}).all()
-    return Snapshot(
-        tuple(PairCounts(row.pair_id, tuple(row.sources), tuple(row.counts), tuple(row.seen)) for row in rows)
-    )
-
-
-SNAPSHOT = text(
-    """
-    SELECT pair_source.pair_id AS pair_id,
-           array_agg(pair_source.source_id ORDER BY pair_source.source_id) AS sources,
-           array_agg((pair_source.judged + coalesce(opened.trials, 0))::int
-                     ORDER BY pair_source.source_id) AS counts,
-           array_agg(mine.pair_id IS NOT NULL ORDER BY pair_source.source_id) AS seen
-    FROM pair_source
-    LEFT JOIN (
-      SELECT pair_id, source_id, count(*) AS trials
-      FROM trial
-      WHERE study_id = :study AND answered_at IS NULL AND leased_until > statement_timestamp()
-      GROUP BY pair_id, source_id
-    ) AS opened USING (pair_id, source_id)
-    LEFT JOIN (
-      SELECT pair_id, source_id FROM trial WHERE rater_id = :rater AND kind = 'scored'
-    ) AS mine USING (pair_id, source_id)
-    WHERE pair_source.study_id = :study
-    GROUP BY pair_source.pair_id
-    ORDER BY pair_source.pair_id
-    """
-)
-
-
-def _draw(
-    db: Database,
-    session: Session,
-    number: int,
-    ordinal: int,
-    lease_s: float,
-    policy: PairSampler,
-) -> list[Trial]:
-    db.execute(
-        text("SELECT pg_advisory_xact_lock(:first, :second)"),
-        {"first": DRAW_LOCK, "second": session.study_id % 2**31},
-    )
-    drawn: list[Trial] = []
-    for offset in range(number):
-        rng = _generator(db, session, ordinal + offset)
-        draw = policy.choose(snapshot(db, session.study_id, session.rater_id), rng)
-        if draw is None:
-            break
-        trial = _trial(session, draw, ordinal + offset, policy.name, lease_s)
-        db.add(trial)
-        db.flush()
-        drawn.append(trial)
-    return drawn
-
-
-def _generator(db: Database, session: Session, ordinal: int) -> Random:
-    """Draws repeat for the study's seed and a known worker; an open link's worker is itself random."""
-    seed = db.scalars(select(Study.seed).where(Study.id == session.study_id)).one()
-    rater = db.get_one(Rater, session.rater_id)
-    return Random(f"{seed}\0{rater.platform}\0{rater.worker}\0{ordinal}")
-
-
-def _trial(session: Session, draw: Draw, ordinal: int, policy: str, lease_s: float) -> Trial:
-    return Trial(
-        public_id=secrets.token_urlsafe(16),
-        study_id=session.study_id,
-        rater_id=session.rater_id,
-        session_id=session.id,
-        ordinal=ordinal,
-        pair_id=draw.pair,
-        source_id=draw.source,
-        slot_of_a=draw.slot_of_a,
-        kind="scored",
-        policy=policy,
-        token_1=secrets.token_urlsafe(24),
-        token_2=secrets.token_urlsafe(24),
-        token_reference=secrets.token_urlsafe(24),
-        leased_until=func.statement_timestamp() + timedelta(seconds=lease_s),
-    )
-
-
-def _renew_leases(db: Database, trials: Sequence[Trial], lease_s: float) -> None:
-    # Only when half is gone: a reload should not write for nothing.
-    db.execute(
-        update(Trial)
-        .where(
-            Trial.id.in_([trial.id for trial in trials]),
-            Trial.leased_until < func.statement_timestamp() + timedelta(seconds=lease_s / 2),
-        )
-        .values(leased_until=func.statement_timestamp() + timedelta(seconds=lease_s))
-        .execution_options(synchronize_session=False)
-    )
 
 
 def _study(db: Database, name: str) -> Study:

@@ -16,8 +16,8 @@ from sqlalchemy.orm import Session
 
 from stimuli.manifest import Manifest
 from study_app.app import create_app
+from study_app.drawing import snapshot
 from study_app.loading import load_manifest
-from study_app.participation import snapshot
 from study_app.settings import Settings
 
 THREADS = 16

@@ -365,7 +365,7 @@ def test_draws_repeat_for_the_studys_seed_and_a_named_rater(rater: Any, engine: 
 def test_open_trials_count_until_their_lease_ends_and_an_answer_after_that_is_taken(
     rater: Any, engine: Engine
 ) -> None:
-    from study_app.participation import snapshot
+    from study_app.drawing import snapshot
 
     def counted() -> int:
         from sqlalchemy.orm import Session
