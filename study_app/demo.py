@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -50,28 +47,27 @@ def run_demo(folder: Path, *, once: bool, port: int, progress: bool = True) -> i
     Raises StimuliError, StudyAppError and AnalysisError with one line for a person.
     """
     settings = Settings.from_environment(folder)
-    with _terminated_as_interrupt():
-        write_demo_study(settings.folder)
-        study = read_study(settings.folder)
-        print(f"demo study in {settings.folder}", flush=True)
-        manifest = encode_study(study, progress=progress)
-        print(manifest.summary(), flush=True)
-        for stimulus in manifest.mismatched():
-            print(f"  {stimulus.describe()}", flush=True)
-        with open_database(settings) as engine:
-            prepare_schema(engine)
-            print(load_manifest(engine, manifest, settings.folder), flush=True)
-            token = researcher_token(settings.folder)
-            app = create_app(settings, engine=engine, study=study.name, researcher_token=token)
-            with start_server(app, port) as server:
-                truth = simulated_truth(manifest)
-                _fill(engine, server, token, manifest, truth, progress)
-                report = _analyse(engine, settings, study.name)
-                _write_truth(report.parent, manifest, truth)
-                _say_where(server, token, report)
-                if not once:
-                    print("Serving until Ctrl-C.", flush=True)
-                    _serve(server)
+    write_demo_study(settings.folder)
+    study = read_study(settings.folder)
+    print(f"demo study in {settings.folder}", flush=True)
+    manifest = encode_study(study, progress=progress)
+    print(manifest.summary(), flush=True)
+    for stimulus in manifest.mismatched():
+        print(f"  {stimulus.describe()}", flush=True)
+    with open_database(settings) as engine:
+        prepare_schema(engine)
+        print(load_manifest(engine, manifest, settings.folder), flush=True)
+        token = researcher_token(settings.folder)
+        app = create_app(settings, engine=engine, study=study.name, researcher_token=token)
+        with start_server(app, port) as server:
+            truth = simulated_truth(manifest)
+            _fill(engine, server, token, manifest, truth, progress)
+            report = _analyse(engine, settings, study.name)
+            _write_truth(report.parent, manifest, truth)
+            _say_where(server, token, report)
+            if not once:
+                print("Serving until Ctrl-C.", flush=True)
+                _serve(server)
     return 0
 
 
@@ -115,8 +111,7 @@ def _finished_workers(engine: Engine, study: str) -> set[str]:
 def _analyse(engine: Engine, settings: Settings, study: str) -> Path:
     """The report of all judgments so far: the one that lies there when nothing came in since."""
     report = settings.folder / "report" / "report.html"
-    newest = max(settings.folder.glob("exports/*/export.json"), default=None)
-    if newest is not None and report.exists() and _is_current(engine, study, newest):
+    if report.exists() and _is_current(engine, settings.folder, study):
         return report
     export = export_study(engine, study, settings.folder)
     arguments = [str(export), "--study", study, "--anchor", ANCHOR, "-o", str(report.parent)]
@@ -128,11 +123,17 @@ def _analyse(engine: Engine, settings: Settings, study: str) -> Path:
     return report
 
 
-def _is_current(engine: Engine, study: str, export: Path) -> bool:
-    exported_at = datetime.fromisoformat(json.loads(export.read_text(encoding="utf-8"))["exported_at"])
+def _is_current(engine: Engine, folder: Path, study: str) -> bool:
+    """Whether the report was made from an export that has every judgment of now."""
+    newest = max(folder.glob("exports/*/export.json"), default=None)
+    results = folder / "report" / "results.json"
+    if newest is None or not results.exists():
+        return False
+    command = json.loads(results.read_text(encoding="utf-8"))["provenance"]["command"]
+    exported_at = datetime.fromisoformat(json.loads(newest.read_text(encoding="utf-8"))["exported_at"])
     with Database(engine) as db:
         latest = count_study(db, study).latest_judgment
-    return latest is not None and latest <= exported_at
+    return newest.parent.name in command and latest is not None and latest <= exported_at
 
 
 def _write_truth(folder: Path, manifest: Manifest, truth: SimulatedTruth) -> None:
@@ -159,17 +160,3 @@ def _serve(server: RunningServer) -> None:
         server.wait()
     except KeyboardInterrupt:
         print("Stopping.", file=sys.stderr, flush=True)
-
-
-@contextmanager
-def _terminated_as_interrupt() -> Iterator[None]:
-    """A polite kill ends the demo as Ctrl-C does, so that nothing it started is left behind."""
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -87,17 +87,49 @@ ANCHOR = "jpeg"
 RATERS = 40
 
 STUDY_FILE = """\
-# The demo study. `matchrate init DIR` writes a study.toml with every key explained.
-
-[study]
+# The demo study. `matchrate init DIR` writes a study.toml in which every key is explained.
 name = "demo"
 title = "Which picture is closer to the original?"
 question = "Which one looks closer to the original?"
+instructions = '''
+You will see an original photograph and two compressed versions of it, which share one place. Switch between
+the two as often as you like, and choose the one that is closer to the original. Some pairs differ little: look
+at edges, fine texture and smooth areas.
+'''
+targets = [0.2, 0.35, 0.6, 1.0, 1.7]
+tolerance = 0.01
+session_length = 40
+seed = 20260801
+
+[sources]
+folder = "sources"
+
+[pairing]
+include_reference = true
+
+[[codecs]]
+name = "jpeg"
+
+[[codecs]]
+name = "jpeg2000"
+
+[[codecs]]
+name = "webp"
+
+[[codecs]]
+name = "heic"
+
+[[codecs]]
+name = "jpegxl"
+
+[[codecs]]
+name = "avif"
+speed = 6  # faster than the default: a demo should not be waited for
 """
 
 #: How many times fewer bits than JPEG the simulated raters take each codec to need. An assumption that makes
 #: a demo, and no finding about these codecs.
-ASSUMED_SAVINGS = {"jpeg": 1.0, "jpeg2000": 1.1, "webp": 1.35, "heic": 1.6, "jxl": 1.75, "avif": 1.9}
+ASSUMED_SAVINGS = {"jpeg": 1.0, "jpeg2000": 1.1, "webp": 1.35, "heic": 1.6, "jpegxl": 1.75, "avif": 1.9}
 #: Elo a unit of ln bpp; published studies have 700 to 950.
 SLOPE = 700.0
 #: How the slope falls towards high rates, in Elo a squared unit of ln bpp.
