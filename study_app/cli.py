@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 STUDY_HELP = "STUDY is the study's folder, by default the current one."
+EXIT_UNEXPECTED = 1
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
 
@@ -49,15 +50,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return EXIT_INTERRUPTED
         except Exception as error:
             said = _database_reason(error)
-            if said is None:
-                raise
-            return _fail(f"the database does not answer: {said}")
+            if said is not None:
+                return _fail(f"the database does not answer: {said}")
+            return _unexpected(error)
     return status if isinstance(status, int) else 0
 
 
 def _fail(message: str) -> int:
     print(f"matchrate: {message}", file=sys.stderr)
     return EXIT_BAD_INPUT
+
+
+def _unexpected(error: Exception) -> int:
+    from study_app.logs import keep_traceback
+
+    kept = keep_traceback(error)
+    where = f"; please report it with {kept}" if kept is not None else ""
+    said = f"{type(error).__name__}: {error}".splitlines()[0]
+    print(f"matchrate: an error of Matchrate itself ({said}){where}", file=sys.stderr)
+    return EXIT_UNEXPECTED
 
 
 def _database_reason(error: Exception) -> str | None:
@@ -208,12 +219,14 @@ def serve(study: Path, host: str, port: int) -> None:
     """Serve the study to raters and to its researcher until Ctrl-C."""
     from stimuli.manifest import read_manifest
     from study_app.app import create_app
+    from study_app.logs import log_to
     from study_app.server import researcher_token, start_server
 
     settings = _settings(study)
     name = read_manifest(settings.folder).study.name
     with _database(settings) as engine:
         token = researcher_token(settings.folder)
+        log_to(settings.folder)
         app = create_app(settings, engine=engine, study=name, researcher_token=token)
         with start_server(app, port, host) as server:
             address = settings.public_url or server.url

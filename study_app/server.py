@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import secrets
 import socket
@@ -128,6 +129,8 @@ class RunningServer:
 
 def start_server(app: Flask, port: int, host: str = "127.0.0.1") -> RunningServer:
     """Serve the application in a thread, on the port or the next free one. Raises UsageError."""
+    # Waitress tells when requests wait for a thread, which is no trouble.
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     return RunningServer(app, bind(host, port))
 
 

@@ -214,6 +214,22 @@ def test_an_interrupt_is_one_short_line(
     assert capsys.readouterr().err.strip() == "matchrate: interrupted"
 
 
+def test_an_error_of_the_program_itself_is_one_line_and_its_traceback_is_in_a_file(
+    encoded: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("two\nlines")
+
+    monkeypatch.setattr("study_app.loading.load_manifest", broken)
+    assert main(["load", str(encoded)]) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    kept = re.search(r"\S+matchrate-error-\S+\.log", said)
+    assert kept is not None
+    assert "Traceback" in Path(kept[0]).read_text()
+    Path(kept[0]).unlink()
+
+
 @pytest.mark.parametrize(
     ("arguments", "study", "options"),
     [
