@@ -96,9 +96,9 @@ def _source_checks(job: _SourceJob) -> Generator[Deviation, None, None]:
     except OSError as error:
         data = None
         yield Deviation(artefact, f"cannot be read ({error.strerror or error})")
-    whole = yield from _picture_checks(job.folder, source.picture_sha256, source, None)
+    whole = yield from _picture_checks(job.folder, source.picture_sha256, source.width, source.height)
     if source.shown_sha256 != source.picture_sha256:
-        yield from _picture_checks(job.folder, source.shown_sha256, source, whole)
+        yield from _crop_checks(job.folder, source.shown_sha256, source, whole)
     if data is None:
         return
     if sha256_of(data) != source.file_sha256:
@@ -115,9 +115,9 @@ def _source_checks(job: _SourceJob) -> Generator[Deviation, None, None]:
 
 def _stimulus_checks(job: _StimulusJob) -> Generator[Deviation, None, None]:
     stimulus, source, folder = job.stimulus, job.source, job.folder
-    whole = yield from _picture_checks(folder, stimulus.picture_sha256, source, None)
+    whole = yield from _picture_checks(folder, stimulus.picture_sha256, source.width, source.height)
     if stimulus.shown_sha256 != stimulus.picture_sha256:
-        yield from _picture_checks(folder, stimulus.shown_sha256, source, whole)
+        yield from _crop_checks(folder, stimulus.shown_sha256, source, whole)
     try:
         decoded = _given_again(job) if stimulus.bitstream is None else _decoded_again(job)
     except _DeviationError as error:
@@ -177,9 +177,9 @@ def _read_hashed(path: Path, artefact: str, sha256: str) -> bytes:
 
 
 def _picture_checks(
-    folder: Path, sha256: str, source: SourceRecord, whole: Pixels | None
+    folder: Path, sha256: str, width: int, height: int
 ) -> Generator[Deviation, None, Pixels | None]:
-    """Check one PNG and give its pixels, None when it cannot be read; with `whole` it must be its crop."""
+    """Check one PNG and give its pixels, None when it cannot be read."""
     path = picture_path(folder, sha256)
     artefact = path.relative_to(folder).as_posix()
     try:
@@ -194,11 +194,20 @@ def _picture_checks(
         return None
     if kinds[:2] != [b"IHDR", b"sRGB"] or kinds[-1] != b"IEND" or set(kinds[2:-1]) != {b"IDAT"}:
         yield Deviation(artefact, "holds other chunks than IHDR, sRGB, IDAT and IEND")
-    if whole is not None and not np.array_equal(pixels, crop_pixels(whole, source.crop)):
-        yield Deviation(artefact, f"is not the part {source.crop} of the whole picture")
-    if whole is None and pixels.shape != (source.height, source.width, 3):
-        yield Deviation(artefact, f"is not {source.width}x{source.height}")
+    if pixels.shape != (height, width, 3):
+        yield Deviation(artefact, f"is not {width}x{height}")
     return pixels
+
+
+def _crop_checks(
+    folder: Path, sha256: str, source: SourceRecord, whole: Pixels | None
+) -> Generator[Deviation, None, None]:
+    """Check the PNG that is shown: it must be the crop of the whole picture, where that can be read."""
+    shown = yield from _picture_checks(folder, sha256, source.shown_width, source.shown_height)
+    if shown is None or whole is None or np.array_equal(shown, crop_pixels(whole, source.crop)):
+        return
+    artefact = picture_path(folder, sha256).relative_to(folder).as_posix()
+    yield Deviation(artefact, f"is not the part {source.crop} of the whole picture")
 
 
 def _manifest_reasons(folder: Path, manifest: Manifest) -> Iterator[str]:

@@ -46,7 +46,7 @@ def command_study(folder: Path) -> Path:
         folder,
         """
         name = "with-a-program"
-        targets = [2.5, 4.0]
+        targets = [2.0, 4.0]
         sources = { folder = "sources" }
 
         [[codecs]]
@@ -58,7 +58,7 @@ def command_study(folder: Path) -> Path:
         family = "command"
         encode = ["{python}", "{study}/toycodec.py", "enc", "{input}", "{output}", "{quality}"]
         decode = ["{python}", "{study}/toycodec.py", "dec", "{input}", "{output}"]
-        quality = { range = [4, 120], step = 0.05, direction = "down", scale = "log", start = 40 }
+        quality = { range = [4, 120], step = 0.002, direction = "down", scale = "log", start = 40 }
         version = "1.0"
         extension = "toy"
         input = "ppm"

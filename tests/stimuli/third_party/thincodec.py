@@ -1,4 +1,4 @@
-"""A codec class for the entry-point group `matchrate.codecs`: pixels thinned by a real factor, deflated."""
+"""A codec class for the entry-point group `matchrate.codecs`: thinned, quantised, deflated pixels."""
 
 import zlib
 
@@ -10,7 +10,10 @@ from stimuli.codecs.base import Scale
 
 class ThinCodec:
     name, version, extension = "thin", "1.0", "thin"
-    scales = (Scale("factor", 1, 12, 0.01, increasing=False, start=3),)
+    scales = (
+        Scale("factor", 1, 12, 0.01, increasing=False, log=True, start=3),
+        Scale("step", 1, 8, 0.02, increasing=False, start=2),
+    )
 
     def __init__(self, settings):
         self.settings = {"level": settings.pop("level", 9)}
@@ -18,13 +21,13 @@ class ThinCodec:
             raise ValueError(f"unknown settings {sorted(settings)}")
 
     def encode(self, source, quality):
-        height, width = source.shape[:2]
-        size = (max(1, round(width / quality["factor"])), max(1, round(height / quality["factor"])))
-        small = np.asarray(Image.fromarray(source).resize(size, Image.Resampling.BOX))
-        head = np.array([width, height, *size], dtype="<u4").tobytes()
-        return head + zlib.compress(small.tobytes(), self.settings["level"])
+        size = [max(1, round(side / quality["factor"])) for side in source.shape[1::-1]]
+        small = np.asarray(Image.fromarray(source).resize(size, Image.Resampling.BOX)) / quality["step"]
+        head = np.array([*source.shape[1::-1], *size, quality["step"]], dtype="<f8").tobytes()
+        return head + zlib.compress(np.round(small).astype(np.uint8).tobytes(), self.settings["level"])
 
     def decode(self, bitstream):
-        width, height, wide, high = (int(n) for n in np.frombuffer(bitstream[:16], dtype="<u4"))
-        small = np.frombuffer(zlib.decompress(bitstream[16:]), dtype=np.uint8).reshape(high, wide, 3)
-        return np.asarray(Image.fromarray(small).resize((width, height), Image.Resampling.BILINEAR))
+        width, height, wide, high, step = np.frombuffer(bitstream[:40], dtype="<f8")
+        levels = np.frombuffer(zlib.decompress(bitstream[40:]), dtype=np.uint8) * step
+        small = np.clip(levels, 0, 255).astype(np.uint8).reshape(int(high), int(wide), 3)
+        return np.asarray(Image.fromarray(small).resize((int(width), int(height))))

@@ -1,0 +1,372 @@
+"""Codecs from outside the project: a program, an entry point, and ready-made reconstructions."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+
+from stimuli.codecs.command import CommandCodec
+from stimuli.codecs.registry import family_names, make_codec
+from stimuli.encoding import encode_study
+from stimuli.errors import CodecNotInstalledError, StudyFileError
+from stimuli.manifest import picture_path, read_manifest, verify_manifest
+from stimuli.pictures import load_picture, png_pixels
+from stimuli.programs import ProgramError
+from stimuli.study import check_study, read_study
+
+Pixels = npt.NDArray[np.uint8]
+
+
+def test_a_program_takes_the_whole_way(studies: ModuleType, tmp_path: Path) -> None:
+    """check, encode on two processes, verify: a program that somebody else wrote, at matched rates."""
+    study = read_study(studies.command_study(tmp_path / "my study"))
+    check_study(study)
+    manifest = encode_study(study, workers=2, progress=False)
+    toy = [stimulus for stimulus in manifest.stimuli if stimulus.codec == "toy"]
+    assert [stimulus.status for stimulus in toy] == ["matched"] * 4
+    assert {stimulus.codec_version for stimulus in toy} == {"1.0"}
+    record = next(codec for codec in manifest.codecs if codec.name == "toy")
+    assert record.family == "command"
+    assert set(record.settings["program_sha256"]) == {"toycodec.py"}  # type: ignore[call-overload]
+    assert verify_manifest(study.folder, workers=1, progress=False) == ()
+
+
+@pytest.mark.usefixtures("thin_codec")
+def test_an_entry_point_takes_the_whole_way(studies: ModuleType, tmp_path: Path) -> None:
+    """check, encode on two processes, verify: a class that somebody else installed."""
+    assert "thin" in family_names()
+    study = read_study(studies.entry_point_study(tmp_path / "study"))
+    check_study(study)
+    manifest = encode_study(study, workers=2, progress=False)
+    thin = [stimulus for stimulus in manifest.stimuli if stimulus.codec == "thin-9"]
+    assert [stimulus.status for stimulus in thin] == ["matched"] * 4
+    assert all(str(stimulus.bitstream).endswith(".thin") for stimulus in thin)
+    record = next(codec for codec in manifest.codecs if codec.name == "thin-9")
+    assert (record.family, record.version, record.settings) == ("thin", "1.0", {"level": 9})
+    assert verify_manifest(study.folder, workers=1, progress=False) == ()
+
+
+@pytest.mark.usefixtures("thin_codec")
+def test_settings_that_an_entry_point_refuses_are_one_line(studies: ModuleType, tmp_path: Path) -> None:
+    folder = studies.entry_point_study(tmp_path / "study")
+    file = folder / "study.toml"
+    file.write_text(file.read_text().replace("level = 9", "level = 9\nspeed = 3"))
+    with pytest.raises(StudyFileError) as caught:
+        read_study(folder)
+    (line,) = caught.value.problems
+    assert "codecs[1].settings are refused by thincodec:ThinCodec" in line
+    assert "unknown settings ['speed']" in line
+
+
+BROKEN = {
+    "raises at import": ("raise ImportError('no torch')", "fails: ImportError('no torch')"),
+    "lacks decode": (
+        "from stimuli.codecs.base import Scale\nclass ThinCodec:\n"
+        "    name = version = extension = 'x'\n    scales = (Scale('q', 0, 1),)\n    settings = {}\n"
+        "    def __init__(self, settings): ...\n    def encode(self, source, quality): ...\n",
+        "lacks decode of the Codec protocol",
+    ),
+    "has no scale": (
+        "class ThinCodec:\n    name = version = extension = 'x'\n    scales = ()\n    settings = {}\n"
+        "    def __init__(self, settings): ...\n    def encode(self, source, quality): ...\n"
+        "    def decode(self, bitstream): ...\n",
+        "must have one or two scales",
+    ),
+}
+
+
+@pytest.mark.usefixtures("thin_codec")
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_broken_entry_point_is_named(tmp_path: Path, case: str) -> None:
+    code, words = BROKEN[case]
+    (tmp_path / "site" / "thincodec.py").write_text(code)
+    sys.modules.pop("thincodec", None)
+    with pytest.raises(CodecNotInstalledError) as caught:
+        make_codec("thin", {}, tmp_path)
+    assert words in str(caught.value)
+
+
+@pytest.fixture
+def toy(studies: ModuleType, tmp_path: Path) -> dict[str, object]:
+    """The settings of the toy program, which lies in tmp_path."""
+    shutil.copy(studies.THIRD_PARTY / "toycodec.py", tmp_path)
+    return {
+        "encode": ["{python}", "{study}/toycodec.py", "enc", "{input}", "{output}", "{quality}"],
+        "decode": ["{python}", "{study}/toycodec.py", "dec", "{input}", "{output}"],
+        "quality": {"range": [4, 120], "step": 0.002, "direction": "down", "scale": "log"},
+    }
+
+
+@pytest.mark.parametrize("kind", ["png", "ppm"])
+def test_a_program_gets_and_gives_pictures_of_either_kind(
+    toy: dict[str, object], tmp_path: Path, photograph: Pixels, kind: str
+) -> None:
+    codec = make_codec("command", toy | {"input": kind}, tmp_path)
+    decoded = codec.decode(codec.encode(photograph, {"quality": 8.0}))
+    assert np.abs(decoded.astype(int) - photograph).max() <= 16
+
+
+def test_a_program_runs_without_a_shell(toy: dict[str, object], tmp_path: Path, photograph: Pixels) -> None:
+    """What a shell would act on is passed on as it is written."""
+    marker = tmp_path / "marker"
+    encode = [*toy["encode"], f"; touch {marker}", "$(touch x)"]  # type: ignore[misc]
+    codec = make_codec("command", toy | {"encode": encode}, tmp_path)
+    assert codec.encode(photograph, {"quality": 8.0})
+    assert not marker.exists()
+
+
+def test_a_program_that_hangs_is_ended_with_its_children(
+    toy: dict[str, object], tmp_path: Path, photograph: Pixels
+) -> None:
+    (tmp_path / "toycodec.py").write_text(
+        "import subprocess, sys, time\n"
+        "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+        "time.sleep(60)\n"
+    )
+    codec = make_codec("command", toy | {"timeout": 0.5}, tmp_path)
+    with pytest.raises(ProgramError, match=r"was ended after 0\.5 s; raise `timeout`"):
+        codec.encode(photograph, {"quality": 8.0})
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        ("import sys; sys.exit(3)", "failed (exit 3) and said nothing"),
+        ("import sys; print('first\\nlast words', file=sys.stderr); sys.exit(1)", "(exit 1): last words"),
+        ("import os; os.kill(os.getpid(), 9)", "failed (SIGKILL)"),
+        ("pass", "wrote nothing to {output}"),
+    ],
+)
+def test_a_program_that_fails_is_one_line(
+    toy: dict[str, object], tmp_path: Path, photograph: Pixels, program: str, words: str
+) -> None:
+    (tmp_path / "toycodec.py").write_text(program)
+    codec = make_codec("command", toy, tmp_path)
+    with pytest.raises(ProgramError) as caught:
+        codec.encode(photograph, {"quality": 8.0})
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_program_can_tell_its_version(toy: dict[str, object], tmp_path: Path) -> None:
+    codec = make_codec("command", toy | {"version": ["{python}", "-c", "print('toy 2.7')"]}, tmp_path)
+    assert codec.version == "toy 2.7"
+
+
+def test_a_rebuilt_program_is_another_codec_to_the_cache(toy: dict[str, object], tmp_path: Path) -> None:
+    before = make_codec("command", toy, tmp_path).settings
+    program = tmp_path / "toycodec.py"
+    program.write_text(program.read_text() + "\n# rebuilt\n")
+    assert make_codec("command", toy, tmp_path).settings != before
+    assert isinstance(make_codec("command", dict(before), tmp_path), CommandCodec)
+
+
+def test_a_fine_scale_of_a_program_bridges_its_steps(
+    studies: ModuleType, tmp_path: Path, toy: dict[str, object]
+) -> None:
+    """Quality in steps of 20 %, and a fine argument that divides them."""
+    folder = studies.command_study(tmp_path / "study")
+    program = (folder / "toycodec.py").read_text()
+    (folder / "toycodec.py").write_text(
+        program.replace("step = float(sys.argv[4])", "step = 1.2 ** float(sys.argv[4]) * float(sys.argv[5])")
+    )
+    file = folder / "study.toml"
+    text = file.read_text().replace('"{quality}"]', '"{quality}", "{fine}"]')
+    coarse = 'quality = { range = [4, 120], step = 0.002, direction = "down", scale = "log", start = 40 }'
+    assert coarse in text
+    file.write_text(
+        text.replace(
+            coarse,
+            'quality = { range = [6, 28], direction = "down", start = 20 }\n'
+            'fine = { range = [0.8, 1.25], step = 0.001, direction = "down", start = 1 }',
+        )
+    )
+    manifest = encode_study(read_study(folder), workers=1, progress=False)
+    toys = [stimulus for stimulus in manifest.stimuli if stimulus.codec == "toy"]
+    assert [stimulus.status for stimulus in toys] == ["matched"] * 4
+    assert any(stimulus.quality is not None and stimulus.quality["fine"] != 1 for stimulus in toys)
+
+
+# Ready-made reconstructions
+
+
+def write_reconstructions(folder: Path, pictures: dict[str, Pixels], rows: list[dict[str, object]]) -> None:
+    """`recon/<source>/<codec>.png`, a little darker than the source, and the table."""
+    recon = folder / "recon"
+    for row in rows:
+        path = recon / str(row["source"]) / f"{row['codec']}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((pictures[str(row["source"])] * 0.9).astype(np.uint8)).save(path)
+    with (recon / "bpp.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+GIVEN = """
+name = "given"
+targets = [1.0, 2.0]
+sources = { folder = "sources" }
+[[codecs]]
+name = "ours"
+family = "reconstructions"
+folder = "recon"
+pattern = "{source}/{codec}.png"
+[[codecs]]
+name = "jpeg"
+"""
+
+
+@pytest.fixture
+def given(studies: ModuleType, tmp_path: Path) -> Path:
+    """JPEG beside reconstructions of both photographs near the first of two targets."""
+    pictures = studies.photographs()
+    folder: Path = studies.write_study(tmp_path / "given", GIVEN, pictures)
+    rows: list[dict[str, object]] = [
+        {"source": "astronaut", "codec": "ours", "bpp": 1.08},
+        {"source": "chelsea", "codec": "ours", "bpp": 0.93},
+        {"source": "chelsea", "codec": "theirs", "bpp": 0.8},
+    ]
+    write_reconstructions(folder, pictures, rows)
+    return folder
+
+
+def test_missing_reconstructions_leave_their_cell_out_for_all(given: Path) -> None:
+    """Nothing at 2 bpp: JPEG is left out there too, with the reason; 1 bpp stays in, 8 % off and given."""
+    manifest = encode_study(read_study(given), workers=1, progress=False)
+    ours = [stimulus for stimulus in manifest.stimuli if stimulus.codec == "ours"]
+    assert [(s.source, s.target_bpp, s.bpp, s.status) for s in ours] == [
+        ("astronaut", 1.0, 1.08, "given"),
+        ("chelsea", 1.0, 0.93, "given"),
+    ]
+    assert all(s.included and s.bytes is None and s.bitstream is None and s.quality is None for s in ours)
+    left_out = [stimulus for stimulus in manifest.stimuli if not stimulus.included]
+    assert {(s.codec, s.target_bpp, s.left_out) for s in left_out} == {
+        ("jpeg", 2.0, "ours: no reconstruction")
+    }
+    summary = manifest.summary()
+    assert (summary.given, summary.missing, summary.left_out_cells) == (2, 2, 2)
+    assert "2 stimuli are missing" in str(summary)
+    assert read_manifest(given) == manifest
+    assert verify_manifest(given, workers=1, progress=False) == ()
+
+
+def test_a_target_column_decides_over_the_nearest(given: Path) -> None:
+    table = given / "recon" / "bpp.csv"
+    table.write_text("source,codec,bpp,target_bpp\nastronaut,ours,1.08,2\nchelsea,ours,0.93,0.1\n")
+    manifest = encode_study(read_study(given), workers=1, progress=False)
+    ours = [(s.source, s.target_bpp) for s in manifest.stimuli if s.codec == "ours"]
+    assert ours == [("astronaut", 2.0)]
+
+
+def test_a_changed_reconstruction_or_rate_is_told_by_verify(given: Path) -> None:
+    encode_study(read_study(given), workers=1, progress=False)
+    picture = given / "recon" / "chelsea" / "ours.png"
+    Image.fromarray(255 - np.array(Image.open(picture))).save(picture)
+    table = given / "recon" / "bpp.csv"
+    table.write_text(table.read_text().replace("1.08", "1.09"))
+    lines = [str(deviation) for deviation in verify_manifest(given, workers=1, progress=False)]
+    assert len(lines) == 2
+    assert any("has 1.09 bpp in the table, the manifest says 1.08" in line for line in lines)
+    assert any("is not what chelsea ours@1.0 decodes to now" in line for line in lines)
+
+
+BAD_GIVEN: dict[str, tuple[str, str, str]] = {
+    "no table": ("", "codecs[0].table", "does not exist"),
+    "no bpp column": ("source,codec\nchelsea,ours\n", "codecs[0].table", "has no column 'bpp'"),
+    "bpp not a number": (
+        "source,codec,bpp\nchelsea,ours,lots\n",
+        "codecs[0].table",
+        "line 2: bpp must be positive",
+    ),
+    "bpp negative": (
+        "source,codec,bpp\nchelsea,ours,-1\n",
+        "codecs[0].table",
+        "line 2: bpp must be positive",
+    ),
+    "codec not in it": ("source,codec,bpp\nchelsea,other,1\n", "codecs[0].codec", "'ours' has no row"),
+    "no source of the study": (
+        "source,codec,bpp\nnobody,ours,1\n",
+        "codecs[0].table",
+        "has no row for any source",
+    ),
+    "two rows for one cell": (
+        "source,codec,bpp\nchelsea,ours,1\nchelsea,ours,1.1\n",
+        "codecs[0].table",
+        "lines 2 and 3 both give chelsea at 1 bpp",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_GIVEN)
+def test_a_bad_table_is_one_line(given: Path, case: str) -> None:
+    text, key, words = BAD_GIVEN[case]
+    table = given / "recon" / "bpp.csv"
+    if text:
+        table.write_text(text)
+    else:
+        table.unlink()
+    with pytest.raises(StudyFileError) as caught:
+        read_study(given)
+    (line,) = caught.value.problems
+    assert f": {key}" in line
+    assert words in line
+
+
+def test_a_reconstruction_of_another_size_is_refused_with_both_sizes(given: Path) -> None:
+    Image.new("RGB", (128, 95)).save(given / "recon" / "chelsea" / "ours.png")
+    with pytest.raises(StudyFileError) as caught:
+        read_study(given)
+    (line,) = caught.value.problems
+    assert "recon/chelsea/ours.png is 128x95, but source 'chelsea' is 128x96" in line
+
+
+def test_an_absent_or_cut_reconstruction_is_one_line(given: Path) -> None:
+    picture = given / "recon" / "chelsea" / "ours.png"
+    data = picture.read_bytes()
+    picture.write_bytes(data[: len(data) // 2])
+    with pytest.raises(StudyFileError, match=r"recon/chelsea/ours\.png is truncated"):
+        check_study(read_study(given))
+    picture.unlink()
+    with pytest.raises(StudyFileError, match=r"recon/chelsea/ours\.png does not exist"):
+        read_study(given)
+
+
+@pytest.mark.real_data
+def test_published_reconstructions_of_kodak_scenes(studies: ModuleType, tmp_path: Path) -> None:
+    """PICO, HiFiC, DCVC-RT, VVC (16 bit) and BPG on three scenes: one study, encoded and verified."""
+    if not studies.PICO.is_dir():
+        pytest.skip(f"no real reconstructions at {studies.PICO}: this test needs them")
+    folder = studies.pico_study(tmp_path / "pico")
+    study = read_study(folder)
+    check_study(study)
+    manifest = encode_study(study, workers=1, progress=False)
+    assert len(manifest.stimuli) == 15
+    assert all(stimulus.included and stimulus.status == "given" for stimulus in manifest.stimuli)
+    assert {(s.width, s.height) for s in manifest.stimuli} <= {(768, 512), (512, 768)}
+    assert max(abs(stimulus.residual) for stimulus in manifest.stimuli) < 0.25
+    sixteen = next(s for s in manifest.stimuli if (s.source, s.codec) == ("kodim23", "vvc"))
+    kept = png_pixels(picture_path(folder, sixteen.picture_sha256).read_bytes())
+    assert np.array_equal(kept, load_picture(studies.PICO / "kodim23" / "vvc.png"))
+    assert verify_manifest(folder, workers=1, progress=False) == ()
+
+
+@pytest.mark.real_data
+def test_the_scene_whose_reconstruction_is_a_row_too_high_is_refused(
+    studies: ModuleType, tmp_path: Path
+) -> None:
+    if not studies.PICO.is_dir():
+        pytest.skip(f"no real reconstructions at {studies.PICO}: this test needs them")
+    folder = studies.pico_study(tmp_path / "pico")
+    file = folder / "study.toml"
+    file.write_text(file.read_text().replace("kodim23", "todd-quackenbush-222").replace("0.27", "0.44"))
+    with pytest.raises(StudyFileError, match="is 720x440, but source 'todd-quackenbush-222' is 720x439"):
+        read_study(folder)
