@@ -21,6 +21,7 @@ from analysis.scaling import Floats, Refits, Scores
 
 #: A step in logits below which the maximum is reached; Newton's error is then about its square.
 _STEP_TOLERANCE = 1e-7
+_FLOOR = 1e-13
 _MOST_STEPS = 200
 #: No step moves a score further than this many logits: Newton overshoots from far away.
 _LONGEST_STEP = 2.0
@@ -148,7 +149,9 @@ def maximise(wins: Floats, ridge: Floats, start: Floats) -> tuple[Floats, Floats
     damping = np.zeros(batch)
     for _ in range(_MOST_STEPS):
         gradient, information = _derivatives(theta[open_], totals[open_], won[open_], ridge[open_])
-        damped = information + lift[open_] + damping[open_, None, None] * np.eye(size)
+        # Far from the maximum the information underflows; the floor keeps it invertible.
+        floor = np.maximum(damping[open_], _FLOOR * size * lift[open_, 0, 0])
+        damped = information + lift[open_] + floor[:, None, None] * np.eye(size)
         step = np.linalg.solve(damped, gradient[..., None])[..., 0]
         step -= step.mean(axis=1, keepdims=True)
         largest = np.abs(step).max(axis=1)

@@ -14,6 +14,8 @@ from analysis.remarks import remarks
 from analysis.results import CodecComparison, ConditionScore, StudyResult
 
 FORMAT = 1
+#: Bounds closer to equal rates than this many per cent are said in words alone.
+_PARITY = 1.0
 _PACKAGES = ("matchrate", "numpy", "scipy", "pandas", "choix", "matplotlib")
 _LABELS = {
     "real": "",
@@ -159,21 +161,28 @@ def _bd_rate(comparison: CodecComparison) -> dict[str, Any]:
 
 def _bound(comparison: CodecComparison) -> str | None:
     """What monotony alone says, in words, where there is no BD-rate."""
-    rate = comparison.rate
+    rate, share = comparison.rate, comparison.apart_share
     if rate.status in ("ok", "flagged"):
         return None
     parts = []
     if math.isfinite(rate.ratio_high):
         change = 100 * (rate.ratio_high - 1)
-        parts.append(
-            f"at least {-change:.1f} % fewer bits" if change < 0 else f"at most {change:.1f} % more bits"
-        )
+        if abs(change) < _PARITY:
+            parts.append("no more bits than the anchor")
+        else:
+            parts.append(
+                f"at least {-change:.1f} % fewer bits" if change < 0 else f"at most {change:.1f} % more bits"
+            )
     if rate.ratio_low > 0:
         change = 100 * (rate.ratio_low - 1)
-        parts.append(
-            f"at least {change:.1f} % more bits" if change > 0 else f"at most {-change:.1f} % fewer bits"
-        )
-    return " and ".join(parts) or "no bound"
+        if abs(change) < _PARITY:
+            parts.append("no fewer bits than the anchor")
+        else:
+            parts.append(
+                f"at least {change:.1f} % more bits" if change > 0 else f"at most {-change:.1f} % fewer bits"
+            )
+    support = "" if share is None else f" (so in {100 * share:.1f} % of replicates)"
+    return (" and ".join(parts) or "no bound") + support
 
 
 def _score(score: ConditionScore, rate_mean: str) -> dict[str, Any]:

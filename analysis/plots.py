@@ -71,7 +71,8 @@ def _draw_curves(
         ]
         bpp, elo = (np.array([row[key] for row in rows]) for key in ("bpp", "elo"))
         # A few points aside, or intervals at one rate would hide each other.
-        aside = 3.0 * (i - (len(document["curves"]) - 1) / 2)
+        number = len(document["curves"])
+        aside = min(3.0, 12.0 / max(number - 1, 1)) * (i - (number - 1) / 2)
         moved = axes.transData + ScaledTranslation(aside / 72, 0, figure.dpi_scale_trans)
         if all(row["elo_low"] is not None for row in rows):
             low, high = (np.array([row[key] for row in rows]) for key in ("elo_low", "elo_high"))
@@ -181,7 +182,7 @@ def _name_ends(axes: Axes, ends: list[tuple[str, str, float, float]]) -> None:
     ordered = sorted(ends, key=lambda end: end[3])
     wanted = [float(to_pixels((x, y))[1]) for _, _, x, y in ordered]
     placed = _spread(wanted, gap)
-    right = axes.get_xlim()[1]
+    right = float(to_data((to_pixels((axes.get_xlim()[1], 0))[0] + 8, 0))[0])
     for (name, colour, x, y), pixel in zip(ordered, placed, strict=True):
         height = float(to_data((0, pixel))[1])
         axes.annotate(
@@ -194,7 +195,15 @@ def _name_ends(axes: Axes, ends: list[tuple[str, str, float, float]]) -> None:
             fontweight="bold",
             va="center",
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6, "alpha": 0.6, "shrinkB": 4},
+            arrowprops={
+                "arrowstyle": "-",
+                "color": colour,
+                "linewidth": 0.6,
+                "alpha": 0.6,
+                "shrinkA": 1,
+                "shrinkB": 4,
+                "relpos": (0, 0.5),
+            },
         )
 
 

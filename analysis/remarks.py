@@ -25,13 +25,15 @@ def remarks(result: StudyResult) -> list[str]:
                 f"{r.prior_used} of {resampled.replicates} replicates over {kind} had no strongly connected "
                 f"win graph and were fitted with a prior ({result.prior_where_needed})."
             )
+    single = [codec for codec, curve in result.curves.items() if len(curve.quality) + curve.violations == 1]
+    if single:
+        said.append(
+            f"A BD-rate needs at least two rate points, and there is a single one of {listed(single, 12)}: "
+            "only bounds are given."
+        )
     for codec, curve in result.curves.items():
         points = len(curve.quality) + curve.violations
-        if points == 1:
-            said.append(
-                f"{codec} has a single rate point; a BD-rate needs at least two, so only bounds are given."
-            )
-        elif curve.violations and len(curve.quality) == 1:
+        if curve.violations and len(curve.quality) == 1:
             said.append(
                 f"{codec}: quality does not rise with rate, so its {points} rate points are one knot."
             )
@@ -78,12 +80,7 @@ def _comparison_warnings(comparison: CodecComparison) -> list[str]:
         advice = "A ladder whose rates span at least three times the savings would overlap."
         return [f"{name}: {shared}, and a BD-rate needs 25 %; only bounds are given. {advice}"]
     if rate.status == "no_overlap":
-        share = (
-            ""
-            if comparison.apart_share is None
-            else f" (so in {100 * comparison.apart_share:.1f} % of replicates)"
-        )
-        return [f"{name}: the curves share no Elo{share}; only bounds are given."]
+        return [f"{name}: the curves share no Elo; only bounds are given."]
     if rate.status == "ok" and any(comparison.censored.values()):
         return [
             f"{name}: {sum(comparison.censored.values())} replicates shared no Elo and count as censored."

@@ -303,7 +303,11 @@ def test_one_rate_point_a_codec_gives_scores_and_bounds(tmp_path: Path, write_ex
         assert row["bd_rate_percent"] is row["bd_rate_low"] is row["savings_factor"] is None
         assert (row["ratio_at_most"] is None) == (row["test"] == "c")
         assert 0 <= row["apart_share"] <= 1
-    assert "a has a single rate point; a BD-rate needs at least two" in warned(document)
+        more = "no fewer bits than the anchor" if row["test"] == "c" else "no more bits than the anchor"
+        assert row["bound"].startswith(more)
+    assert "A BD-rate needs at least two rate points, and there is a single one of a, b, c" in warned(
+        document
+    )
     assert "none" in (out / "bd_rates.md").read_text()
 
 
@@ -328,7 +332,7 @@ def test_curves_without_overlap_give_bounds(tmp_path: Path, write_export: Folder
     assert row["status"] == "no_overlap"
     assert row["bd_rate_percent"] is None
     assert row["ratio_at_most"] == pytest.approx(0.2 / 0.3, abs=0.01)
-    assert re.fullmatch(r"at least 3\d\.\d % fewer bits", row["bound"])
+    assert re.fullmatch(r"at least 3\d\.\d % fewer bits \(so in \d+\.\d % of replicates\)", row["bound"])
     assert row["apart_share"] > 0.9
     assert row["bound"] in (out / "report.html").read_text()
 

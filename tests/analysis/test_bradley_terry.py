@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.bradley_terry import BradleyTerry
+from analysis.bradley_terry import BradleyTerry, maximise
 from analysis.elo import ELO_PER_LOGIT, elo, win_probability
 from analysis.errors import DisconnectedGraphError
 from analysis.judgments import Comparisons, comparisons_from_rows
@@ -86,3 +86,21 @@ def test_scores_find_the_truth_of_a_large_study() -> None:
     assert np.sqrt((error**2).mean()) == pytest.approx(
         ELO_PER_LOGIT * np.sqrt(scores.variance.mean()), rel=0.5
     )
+
+
+def test_any_start_leads_to_the_maximum() -> None:
+    """From scores so wrong that the information underflows to zero, Newton still arrives."""
+    wins = np.array([[0.0, 3.0, 1.0], [1.0, 0.0, 2.0], [2.0, 1.0, 0.0]])
+    near, covariance = maximise(wins[None], np.zeros(1), np.zeros(3))
+    for start in ([40.0, -40.0, 0.0], [-150.0, 120.0, 0.0], [20.0, 0.0, -19.0]):
+        far, again = maximise(wins[None], np.zeros(1), np.array(start))
+        np.testing.assert_allclose(far, near, atol=1e-9)
+        np.testing.assert_allclose(again, covariance, atol=1e-9)
+
+
+def test_the_covariance_is_of_scores_that_sum_to_zero() -> None:
+    """Its rows sum to zero, with a prior and without."""
+    for games in ([("x", "y", "a"), ("y", "z", "a"), ("z", "x", "a")], [("x", "y", "a"), ("y", "z", "a")]):
+        scores = BradleyTerry().fit(comparisons_of(*games))
+        np.testing.assert_allclose(scores.covariance.sum(axis=1), 0.0, atol=1e-9)
+        assert scores.theta.sum() == pytest.approx(0.0, abs=1e-12)
