@@ -176,6 +176,22 @@ def test_an_export_while_raters_answer_is_of_one_moment(
     assert sizes == sorted(sizes)
 
 
+def test_what_is_written_between_the_two_tables_is_in_neither(
+    rated: int, engine: Engine, study_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = export._table
+
+    def read_then_change(*arguments: Any) -> pd.DataFrame:
+        found = read(*arguments)
+        with engine.begin() as connection:
+            connection.execute(text("UPDATE stimulus SET bpp = 77"))
+        return found
+
+    monkeypatch.setattr(export, "_table", read_then_change)
+    folder = export_study(engine, "tiny", study_folder)
+    assert (pd.read_csv(folder / "stimuli.csv")["bpp"] < 77).all()
+
+
 def test_an_unknown_study_and_an_old_schema_are_said(engine: Engine, study_folder: Path) -> None:
     with pytest.raises(StudyNotLoaded, match="matchrate load"):
         export_study(engine, "unknown", study_folder)
