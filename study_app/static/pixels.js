@@ -21,7 +21,8 @@ export function place(frames, width, height) {
     style.left = "0px";
     style.top = "0px";
   }
-  const shift = (edge) => `${(Math.round(edge * ratio) - edge * ratio) / ratio}px`;
+  // To the left and upwards only: the other way could make the stage scroll by part of a pixel.
+  const shift = (edge) => `${(Math.floor(edge * ratio) - edge * ratio) / ratio}px`;
   for (const frame of frames) {
     const box = frame.getBoundingClientRect();
     frame.style.left = shift(box.left);

@@ -130,5 +130,6 @@ export function refusal(text) {
 export function checkSize() {
   elements.size.hidden = true;
   const { scrollWidth, clientWidth, scrollHeight, clientHeight } = elements.stage;
-  elements.size.hidden = scrollWidth <= clientWidth && scrollHeight <= clientHeight;
+  // These are rounded, each for itself: one pixel more is none.
+  elements.size.hidden = scrollWidth <= clientWidth + 1 && scrollHeight <= clientHeight + 1;
 }

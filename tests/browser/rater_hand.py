@@ -105,6 +105,9 @@ class RaterHand:
         left, top, ratio = self.page.evaluate(PLACE, frame)
         screen = np.asarray(Image.open(io.BytesIO(self.page.screenshot(scale="device"))).convert("RGB"))
         x, y = round(left * ratio), round(top * ratio)
+        # Off whole device pixels some browsers resample and others round: neither may happen by luck.
+        assert abs(left * ratio - x) < 0.05
+        assert abs(top * ratio - y) < 0.05
         assert screen.shape[0] >= y + height, "the picture does not fit the window"
         assert screen.shape[1] >= x + width, "the picture does not fit the window"
         return int((screen[y : y + height, x : x + width] != wanted).any(axis=2).sum())
