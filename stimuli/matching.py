@@ -25,6 +25,9 @@ MOST_TRIES = 16
 PATIENCE = 7
 #: A bracket of a scale without steps is closed at this share of the range.
 FINEST = 1e-4
+#: Change of ln bytes over a whole range, assumed where a scale says no slope: until two tries tell.
+COARSE_SPAN = 4.0
+FINE_SPAN = 0.4
 #: Residual up to which a reachable miss is called near.
 NEAR = 0.02
 
@@ -116,7 +119,7 @@ def _proposals(
     """Points worth a try, the most promising first; most of the time only the first is looked at."""
     rest = tuple(scale.first for scale in scales[1:])
     line = {point[0]: size for point, size in tries.items() if point[1:] == rest}
-    coarse = _next_on_line(scales[0], line, target, spent)
+    coarse = _next_on_line(scales[0], line, target, spent, COARSE_SPAN)
     if len(scales) == 1:
         if coarse is not None:
             yield (coarse,)
@@ -131,7 +134,7 @@ def _proposals(
         value: {point[1]: size for point, size in tries.items() if point[0] == value} for value in nearest[:3]
     }
     for value in nearest[:2]:
-        step = _next_on_line(fine, columns[value], target, spent)
+        step = _next_on_line(fine, columns[value], target, spent, FINE_SPAN)
         if step is not None:
             yield (value, step)
     if coarse is not None:
@@ -159,7 +162,9 @@ def _distance(fine: Scale, size: int, target: float) -> tuple[bool, float]:
     return not _within_reach(fine, size, target), abs(math.log(target / size))
 
 
-def _next_on_line(scale: Scale, line: Mapping[float, int], target: float, spent: int) -> float | None:
+def _next_on_line(
+    scale: Scale, line: Mapping[float, int], target: float, spent: int, span: float
+) -> float | None:
     """The next value of one scale, or None when the bracket has closed or the end of the range is tried."""
     knots = sorted((scale.coordinate(value), math.log(size)) for value, size in line.items())
     wanted = math.log(target)
@@ -169,7 +174,7 @@ def _next_on_line(scale: Scale, line: Mapping[float, int], target: float, spent:
         if left[1] < wanted <= right[1] or left[1] > wanted >= right[1]
     ]
     if not brackets:
-        return _outwards(scale, line, knots, wanted)
+        return _outwards(scale, line, knots, wanted, span)
     left, right = min(brackets, key=lambda pair: min(abs(pair[0][1] - wanted), abs(pair[1][1] - wanted)))
     share = 0.5 if spent >= PATIENCE else (wanted - left[1]) / (right[1] - left[1])
     value = scale.value_at(left[0] + share * (right[0] - left[0]))
@@ -189,7 +194,7 @@ def _inside(scale: Scale, value: float, low: float, high: float) -> float | None
 
 
 def _outwards(
-    scale: Scale, line: Mapping[float, int], knots: list[tuple[float, float]], wanted: float
+    scale: Scale, line: Mapping[float, int], knots: list[tuple[float, float]], wanted: float, span: float
 ) -> float | None:
     """A step beyond the tries on one side of the target, at least one step of the scale."""
     larger = wanted > max(knots, key=lambda knot: knot[1])[1]
@@ -199,7 +204,7 @@ def _outwards(
         other = scale.smallest if larger else scale.largest
         return other if scale.turns and other not in line else None
     whole = abs(scale.coordinate(scale.high) - scale.coordinate(scale.low))
-    slope = scale.slope if scale.slope is not None else 4.0 / whole
+    slope = scale.slope if scale.slope is not None else span / whole
     if len(knots) > 1:
         inner = knots[-2] if larger else knots[1]
         secant = (edge[1] - inner[1]) / (edge[0] - inner[0])

@@ -68,7 +68,7 @@ class CommandCodec:
             "input": self._input,
             "output": self._output,
             "timeout": self._timeout,
-            "program_sha256": self._program_hashes(),
+            "program_sha256": self._program_hashes(settings),
             **{key: settings[key] for key in ("quality", "fine", "version") if key in settings},
         }
 
@@ -123,16 +123,16 @@ class CommandCodec:
             )
         return [found, *template[1:]]
 
-    def _program_hashes(self) -> dict[str, str]:
+    def _program_hashes(self, settings: Mapping[str, object]) -> dict[str, str]:
         """SHA-256 of each program, and of each file in the study folder that a template names."""
         hashes: dict[str, str] = {}
-        for template in (self._encode, self._decode):
-            for part in template:
-                if "{input}" in part or "{output}" in part:
+        for key, template in (("encode", self._encode), ("decode", self._decode)):
+            for written, part in zip(_argv(settings, key), template, strict=True):
+                if "{input}" in part or "{output}" in part or written == "{python}":
                     continue
                 known = dict.fromkeys(_ENCODE_NAMES, "")
                 file = Path(self._filled([part], known)[0])
-                if part != "{python}" and file.is_absolute() and file.is_file():
+                if file.is_absolute() and file.is_file():
                     hashes[file.name] = hashlib.sha256(file.read_bytes()).hexdigest()
         return hashes
 
@@ -167,13 +167,17 @@ def _read(settings: Mapping[str, object], key: str, setting: Setting) -> str:
     return str(setting.read(key, settings[key]) if key in settings else setting.default)
 
 
-def _template(
-    settings: Mapping[str, object], key: str, known: tuple[str, ...], needed: tuple[str, ...]
-) -> list[str]:
+def _argv(settings: Mapping[str, object], key: str) -> list[str]:
     value = settings.get(key)
     if not isinstance(value, list) or not value or not all(isinstance(part, str) and part for part in value):
         raise CodecSettingsError(key, 'must be a list of texts, as ["./mycodec", "{input}", "{output}"]')
-    template = [str(part) for part in value]
+    return [str(part) for part in value]
+
+
+def _template(
+    settings: Mapping[str, object], key: str, known: tuple[str, ...], needed: tuple[str, ...]
+) -> list[str]:
+    template = _argv(settings, key)
     used = {name for part in template for name in _PLACEHOLDER.findall(part)}
     if unknown := sorted(used - set(known)):
         raise CodecSettingsError(
