@@ -19,12 +19,13 @@ def remarks(result: StudyResult) -> list[str]:
             f"prior ({scores.prior}). Groups, each never beaten by one to its right: {groups}{more}."
         )
     said += _cluster_warnings(result)
-    for kind, r in resampled.resampled.items():
-        if r.prior_used and not scores.prior:
-            said.append(
-                f"{r.prior_used} of {resampled.replicates} replicates over {kind} had no strongly connected "
-                f"win graph and were fitted with a prior ({result.prior_where_needed})."
-            )
+    used = {kind: r.prior_used for kind, r in resampled.resampled.items() if r.prior_used}
+    if used and not scores.prior:
+        counts = ", ".join(f"{count} over {kind}" for kind, count in used.items())
+        said.append(
+            f"Of {resampled.replicates} replicates each, those whose win graph was not strongly connected were "
+            f"fitted with a prior ({result.prior_where_needed}): {counts}."
+        )
     single = [codec for codec, curve in result.curves.items() if len(curve.quality) + curve.violations == 1]
     if single:
         said.append(
