@@ -23,7 +23,7 @@ def remarks(result: StudyResult) -> list[str]:
     if used and not scores.prior:
         counts = ", ".join(f"{count} over {kind}" for kind, count in used.items())
         said.append(
-            f"Of {resampled.replicates} replicates each, those whose win graph was not strongly connected were "
+            f"Of {resampled.replicates} replicates each, those with a win graph not strongly connected were "
             f"fitted with a prior ({result.prior_where_needed}): {counts}."
         )
     single = [codec for codec, curve in result.curves.items() if len(curve.quality) + curve.violations == 1]

@@ -45,8 +45,9 @@ def _screenshot(address: str) -> bytes:
         page.locator("input[name=consent]").check()
         page.locator("form button").click()
         page.goto(f"{address}/rate")
-        page.wait_for_function("document.querySelectorAll('img').length >= 3")
-        page.wait_for_timeout(2000)
+        page.locator("#frame-reference img").first.wait_for()
+        page.wait_for_timeout(1000)
+        page.keyboard.press("1")
         shot = page.screenshot()
         browser.close()
         return shot

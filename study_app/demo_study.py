@@ -93,8 +93,8 @@ title = "Which picture is closer to the original?"
 question = "Which one looks closer to the original?"
 instructions = '''
 You will see an original photograph and two compressed versions of it, which share one place. Switch between
-the two as often as you like, and choose the one that is closer to the original. Some pairs differ little: look
-at edges, fine texture and smooth areas.
+the two as often as you like, and choose the one that is closer to the original. Some pairs differ little:
+look at edges, fine texture and smooth areas.
 '''
 targets = [0.2, 0.35, 0.6, 1.0, 1.7]
 tolerance = 0.01
