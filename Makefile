@@ -12,10 +12,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # `make test DATABASE_URL=postgresql://...` runs the suite on another Postgres.
 export MATCHRATE_TEST_DATABASE_URL = $(DATABASE_URL)
 
-.PHONY: help install demo test check lint types floors pytest browser lock images clean
+.PHONY: help install demo test check lint types floors pytest browser campaign-coverage bench lock images clean
 
 help: ## list the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 install: $(STAMP) ## make .venv and install everything into it
 
@@ -53,6 +53,15 @@ pytest: $(STAMP)
 
 browser: $(STAMP) ## find Debian's chromium, else install one
 	$(BIN)/python tests/browser/chromium.py
+
+campaign-coverage: $(STAMP) ## how often intervals cover the truth: the long run behind docs/coverage.md
+	$(BIN)/python benchmarks/coverage.py --seeds 200 --judgments 20000 --sources 40 --raters 57
+	$(BIN)/python benchmarks/coverage.py --seeds 200 --judgments 20000 --sources 40 --raters 200
+	$(BIN)/python benchmarks/coverage.py --seeds 200 --judgments 20000 --sources 24 --raters 60
+	$(BIN)/python benchmarks/coverage.py --seeds 200 --judgments 7000 --source-effect 60 --rater-effect 60
+
+bench: $(STAMP) ## the bootstrap beside loops over choix, in one run
+	$(BIN)/python benchmarks/bootstrap.py
 
 lock: $(STAMP) ## pin again what the tests run with (uv from the registry pip is set up for)
 	$(BIN)/python -m pip install --quiet uv
