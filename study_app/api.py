@@ -75,7 +75,10 @@ def trials() -> Response:
 def judgments() -> tuple[Response, int]:
     """Store a judgment; the same body again gets the same answer."""
     context = app_context()
-    body = request.get_json(silent=True)
+    try:
+        body = request.get_json(silent=True)
+    except RecursionError:
+        body = None
     if body is None:
         raise JudgmentInvalid("body", "send one JSON object with Content-Type application/json")
     judgment = read_judgment(body)

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import logging
 import os
+import resource
 import secrets
 import socket
 import threading
@@ -22,6 +23,11 @@ from waitress import wasyncore
 from study_app.errors import UsageError
 
 THREADS = 8
+#: Every rater's browser keeps up to six connections open between trials. The limit of waitress, 100, would
+#: leave the twentieth rater waiting for somebody's two minutes of silence; select() ends at 1024 files.
+CONNECTIONS = 800
+#: Files that connections must leave for the database, pictures and logs.
+OTHER_FILES = 100
 #: How many ports after the wanted one are tried.
 PORTS_TRIED = 100
 #: Requests in progress get this long when the server stops.
@@ -75,6 +81,7 @@ class RunningServer:
             ident=None,
             clear_untrusted_proxy_headers=True,
             max_request_body_size=1 << 20,
+            connection_limit=_connection_limit(),
         )
         self._parts = _Parts(listener, server, sockets)
         self._stopping = threading.Event()
@@ -125,6 +132,13 @@ class RunningServer:
             wasyncore.loop(timeout=0.1, map=parts.sockets, count=1)
         parts.server.trigger.close()
         wasyncore.close_all(parts.sockets, ignore_all=True)
+
+
+def _connection_limit() -> int:
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if allowed == resource.RLIM_INFINITY:
+        return CONNECTIONS
+    return max(20, min(CONNECTIONS, allowed - OTHER_FILES))
 
 
 def start_server(app: Flask, port: int, host: str = "127.0.0.1") -> RunningServer:

@@ -28,7 +28,7 @@ const send = (judgment) =>
  * one. A browser without storage keeps them in memory.
  */
 export class Outbox {
-  #memory = [];
+  #memory = null; // the judgments, when they cannot be stored
   #sending = null;
   #trouble;
   #refused;
@@ -40,20 +40,23 @@ export class Outbox {
   }
 
   get pending() {
+    if (this.#memory) return this.#memory;
     try {
-      return JSON.parse(localStorage.getItem(KEY) ?? "[]");
+      const stored = JSON.parse(localStorage.getItem(KEY));
+      return Array.isArray(stored) ? stored : [];
     } catch {
-      return this.#memory;
+      return [];
     }
   }
 
   #keep(judgments) {
-    this.#memory = judgments;
     try {
       if (judgments.length) localStorage.setItem(KEY, JSON.stringify(judgments));
       else localStorage.removeItem(KEY);
+      this.#memory = null;
     } catch {
-      // Storage is full or forbidden: the answer is still in memory and still gets sent.
+      // Storage is full or forbidden, though it may still be readable: the answer is kept here and gets sent.
+      this.#memory = judgments;
     }
   }
 

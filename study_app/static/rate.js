@@ -104,6 +104,8 @@ class Session {
   }
 
   #refused(judgment, error) {
+    // Whether the trial is still open, and to be answered again, is for the server to say.
+    this.#answered.delete(judgment.trial);
     // Another tab of the same session answered first: the answer that counts is there already.
     if (error.status === 409) return;
     screen.refusal(`One answer could not be stored: ${error.message}.`);

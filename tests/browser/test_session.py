@@ -214,3 +214,33 @@ def test_two_tabs_of_one_session_store_one_answer_a_trial(
     assert second.inner_text("#progress-text") == f"2 of {TRIALS}"
     assert second.locator("#notice-refusal").is_hidden()
     assert served.answers(first) == [answer]
+
+
+def test_an_answer_arrives_though_the_browser_stores_nothing(served: Any, page: Page) -> None:
+    """A full or forbidden storage throws when it is written and can still be read."""
+    page.add_init_script(
+        "Storage.prototype.setItem = () => { throw new DOMException('', 'QuotaExceededError'); }"
+    )
+    hand = served.hand(page)
+    hand.begin()
+    with page.expect_response(POSTS):
+        given = list(hand.rate(1))
+    assert served.answers(page) == given
+
+
+def test_a_trial_whose_answer_was_refused_is_asked_again(served: Any, page: Page, watch: Any) -> None:
+    watch.allowed.append("400")
+    hand = served.hand(page)
+    hand.begin()
+    refused, slot = hand.look()
+    page.route(POSTS, lambda route: route.fulfill(status=400, json={"error": "of the test"}), times=1)
+    with page.expect_response("**/api/trials"):
+        hand.give(slot)
+    assert "of the test" in page.inner_text("#notice-refusal")
+    given = list(hand.rate(1))
+    hand.wait_for_trial()
+    again, slot = hand.look()
+    assert (again.source, again.slots) == (refused.source, refused.slots)
+    with page.expect_response(POSTS):
+        hand.give(slot)
+    assert served.answers(page) == [*given, again]

@@ -217,6 +217,7 @@ def test_calls_without_a_session_are_refused(rater: Any, path: str) -> None:
         (b"{", "application/json"),
         (b"{}", "text/plain"),
         (b"[1]", "application/json"),
+        (b"[" * 60_000, "application/json"),
     ],
 )
 def test_a_body_that_is_no_json_object_is_refused(rater: Any, data: bytes, kind: str) -> None:

@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,14 @@ def test_stop_does_not_wait_for_idle_browsers(plain_app: Flask, http: requests.S
     with pytest.raises(requests.ConnectionError):
         http.get(server.url, timeout=10)
     server.stop()
+
+
+def test_many_idle_browsers_leave_room_for_the_next(plain_app: Flask, http: requests.Session) -> None:
+    with start_server(plain_app, 0) as server, ExitStack() as idle:
+        for _ in range(150):
+            browser = idle.enter_context(socket.create_connection((server.host, server.port)))
+            browser.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert http.get(server.url, timeout=20).text == "hello"
 
 
 def test_an_address_that_is_not_ours_is_one_line(plain_app: Flask) -> None:
