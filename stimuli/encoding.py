@@ -15,7 +15,7 @@ from stimuli.codecs.base import Codec
 from stimuli.codecs.reconstructions import FAMILY as RECONSTRUCTIONS
 from stimuli.codecs.reconstructions import Reconstruction, Reconstructions
 from stimuli.codecs.registry import make_codec
-from stimuli.errors import CodecNotInstalledError, CodecSettingsError, StudyFileError
+from stimuli.errors import CodecNotInstalledError, CodecSettingsError, EncodingError, StudyFileError
 from stimuli.files import exclusive, remove_leftovers
 from stimuli.manifest import FORMAT, CodecRecord, Manifest, SourceRecord, StudyRecord, write_manifest
 from stimuli.parallel import run_jobs, worker_count
@@ -32,7 +32,16 @@ def encode_study(study: Study, *, workers: int | None = None, progress: bool = T
     Raises StudyFileError for pictures and codecs that cannot be used, CodecError for a codec that fails,
     EncodingError when the run cannot go on.
     """
-    count = worker_count(workers if workers is not None else study.workers)
+    try:
+        return _encode_study(study, worker_count(workers if workers is not None else study.workers), progress)
+    except OSError as error:
+        where = error.filename or study.folder / "stimuli"
+        raise EncodingError(
+            f"{where}: {error.strerror or error}; free space or set permissions, then run again to resume"
+        ) from None
+
+
+def _encode_study(study: Study, count: int, progress: bool) -> Manifest:
     folder = study.folder / "stimuli"
     with exclusive(folder):
         remove_leftovers(folder)

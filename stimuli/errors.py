@@ -27,8 +27,9 @@ class StudyFileError(StimuliError):
     """
 
     def __init__(self, problems: tuple[str, ...]) -> None:
-        self.problems = problems
-        super().__init__("\n".join(problems))
+        # A name from the file may hold a line break, and a problem is one line.
+        self.problems = tuple(" ".join(problem.splitlines()) for problem in problems)
+        super().__init__("\n".join(self.problems))
 
 
 class PictureError(StimuliError):

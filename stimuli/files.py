@@ -80,7 +80,7 @@ def exclusive(folder: Path) -> Iterator[None]:
             return
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise EncodingError(f"{folder}: another run is encoding this study; wait for it to end") from None
         yield
 

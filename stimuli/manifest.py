@@ -14,7 +14,7 @@ from pathlib import Path
 from stimuli.errors import ManifestError
 from stimuli.files import sha256_of, write_atomic
 from stimuli.records import RecordError, record_from_json, record_to_json
-from stimuli.study import STATUSES, Condition, Crop, Pairing, Stimulus
+from stimuli.study import STATUSES, Condition, Crop, Pairing, Stimulus, condition_name
 
 FORMAT = 1
 
@@ -190,7 +190,12 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     data = manifest_to_text(manifest).encode()
     path = manifest_path(folder)
     write_atomic(path, data)
-    write_atomic(path.with_suffix(".sha256"), f"{sha256_of(data)}  {path.name}\n".encode())
+    write_atomic(path.with_suffix(".sha256"), sidecar_bytes(data, path.name))
+
+
+def sidecar_bytes(data: bytes, name: str) -> bytes:
+    """What `sha256sum` prints for a file of this name and content."""
+    return f"{sha256_of(data)}  {name}\n".encode()
 
 
 def verify_manifest(
@@ -213,7 +218,7 @@ def read_manifest(folder: Path) -> Manifest:
         raise ManifestError(path, f"cannot be read ({error})") from None
     try:
         value = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ManifestError(path, f"is not JSON ({error}); run `matchrate encode` again") from None
     if isinstance(value, dict) and value.get("format") != FORMAT:
         raise ManifestError(
@@ -232,6 +237,7 @@ def _require_consistent(manifest: Manifest) -> None:
     """Refuse names that point nowhere or twice, so that no reader has to."""
     sources = _unique("sources", [source.name for source in manifest.sources])
     codecs = _unique("codecs", [codec.name for codec in manifest.codecs])
+    versions = {codec.name: codec.version for codec in manifest.codecs}
     _unique("conditions", [condition.name for condition in manifest.conditions])
     conditions = {condition.name: condition for condition in manifest.conditions}
     for i, condition in enumerate(manifest.conditions):
@@ -239,6 +245,8 @@ def _require_consistent(manifest: Manifest) -> None:
             raise RecordError(
                 f"conditions[{i}].codec", f"names no codec of the manifest: {condition.codec!r}"
             )
+        if condition.name != condition_name(condition.codec, condition.target_bpp):
+            raise RecordError(f"conditions[{i}].name", "is not made of its codec and target")
     seen: set[tuple[str, str]] = set()
     for i, stimulus in enumerate(manifest.stimuli):
         where = f"stimuli[{i}]"
@@ -249,6 +257,8 @@ def _require_consistent(manifest: Manifest) -> None:
         condition = conditions[stimulus.condition]
         if (stimulus.codec, stimulus.target_bpp) != (condition.codec, condition.target_bpp):
             raise RecordError(where, f"contradicts its condition {condition.name!r} in codec or target")
+        if stimulus.codec_version != versions[stimulus.codec]:
+            raise RecordError(where, f"contradicts its codec {stimulus.codec!r} in the version")
         if stimulus.status not in STATUSES:
             raise RecordError(f"{where}.status", f"must be one of {', '.join(STATUSES)}")
         if (stimulus.source, stimulus.condition) in seen:
@@ -257,7 +267,9 @@ def _require_consistent(manifest: Manifest) -> None:
 
 
 def _unique(where: str, names: list[str]) -> set[str]:
+    seen: set[str] = set()
     for i, name in enumerate(names):
-        if name in names[:i]:
+        if name in seen:
             raise RecordError(f"{where}[{i}].name", f"repeats {name!r}")
-    return set(names)
+        seen.add(name)
+    return seen

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, ImageFile, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from stimuli.errors import PictureError
 
@@ -39,6 +39,10 @@ _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # Modes that Pillow gives to files of 8 bits or fewer without alpha.
 _EIGHT_BIT = ("1", "L", "P", "RGB", "YCbCr")
 _SIXTEEN_BIT_GREY = ("I;16", "I;16B", "I;16L", "I;16N")
+_WHITE_IS_ZERO = 0
+# ITU-T H.273: BT.709 primaries, the transfer of sRGB, RGB, full range.
+_SRGB_CICP = bytes([1, 13, 0, 1])
+_EIGHT_OF_SIXTEEN = ((np.arange(65536, dtype=np.uint32) + 128) // 257).astype(np.uint8)
 _OTHER_BYTE_ORDER = {"RGB;16B": "RGB;16L", "RGB;16L": "RGB;16B"}
 
 
@@ -77,7 +81,7 @@ def load_picture(path: Path) -> Pixels:
 
 def sixteen_to_eight(values: npt.NDArray[np.uint16 | np.uint32]) -> Pixels:
     """Sixteen-bit samples to eight: v x 255 / 65535 rounded, which is (v + 128) // 257."""
-    return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    return _EIGHT_OF_SIXTEEN[values]
 
 
 def crop_pixels(pixels: Pixels, crop: tuple[int, int, int, int] | None) -> Pixels:
@@ -174,15 +178,38 @@ def _check_header(path: Path, image: ImageFile.ImageFile) -> None:
         raise PictureError(path, "has an alpha channel; flatten it onto a background first")
     if image.mode == "CMYK":
         raise PictureError(path, "is CMYK; convert it to RGB first")
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        _check_tiff(path, image)
     if image.mode in _SIXTEEN_BIT_GREY or (image.mode == "I" and image.format == "PPM"):
         return
     if image.mode not in _EIGHT_BIT:
         raise PictureError(path, f"has pixels of kind {image.mode!r}; save it as 8- or 16-bit RGB or grey")
 
 
+def _check_tiff(path: Path, image: TiffImagePlugin.TiffImageFile) -> None:
+    """Refuse samples that Pillow would read as something else without a word."""
+    tags = image.tag_v2
+    bits = max(tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,)))
+    if tags.get(TiffImagePlugin.EXTRASAMPLES):
+        raise PictureError(path, "has a channel besides its colours; save it without")
+    if any(kind not in (1, 4) for kind in tags.get(TiffImagePlugin.SAMPLEFORMAT, ())) and bits <= 16:
+        raise PictureError(path, "has signed or floating-point samples; save it as 8- or 16-bit RGB or grey")
+    if bits > 8 and bits != 16 and image.mode in _SIXTEEN_BIT_GREY:
+        raise PictureError(path, f"has samples of {bits} bits; save it as 8- or 16-bit RGB or grey")
+    if bits == 16 and image.mode == "RGB" and tags.get(TiffImagePlugin.PLANAR_CONFIGURATION, 1) != 1:
+        raise PictureError(path, "keeps 16-bit colours in separate planes; save it interleaved, or as PNG")
+
+
 def _to_eight_bits(path: Path, image: ImageFile.ImageFile) -> Image.Image:
     if image.mode in _SIXTEEN_BIT_GREY or image.mode == "I":
-        return Image.fromarray(sixteen_to_eight(np.array(image, dtype=np.uint32)))
+        values = np.array(image, dtype=np.uint16)
+        if (
+            isinstance(image, TiffImagePlugin.TiffImageFile)
+            and image.tag_v2.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO
+        ):
+            # Pillow turns such samples round at 8 bits and fewer only.
+            values = np.uint16(65535) - values
+        return Image.fromarray(sixteen_to_eight(values))
     raw_mode = _raw_mode(image)
     if (
         image.mode == "RGB"
@@ -200,7 +227,10 @@ def _to_eight_bits(path: Path, image: ImageFile.ImageFile) -> Image.Image:
 
 
 def _orientation(path: Path, image: ImageFile.ImageFile) -> int:
-    """The EXIF orientation, 1 to 8, without decoding the picture."""
+    """The EXIF orientation that is still to be applied, 1 to 8, without decoding the picture."""
+    if image.format == "TIFF":
+        # Pillow turns a TIFF itself while loading it, and its size is that of the turned picture.
+        return 1
     if image.format != "PNG":
         exif = image.getexif()
     else:
@@ -212,14 +242,20 @@ def _orientation(path: Path, image: ImageFile.ImageFile) -> int:
 
 
 def _png_exif(path: Path) -> bytes:
+    """The eXIf chunk, on the way through the chunks to IEND: decoders do not miss an end that was cut off."""
+    exif = b""
     with path.open("rb") as file:
         file.seek(len(_SIGNATURE))
         while len(head := file.read(8)) == 8:
             length, kind = struct.unpack(">I4s", head)
-            if kind == b"eXIf":
-                return file.read(length)
-            file.seek(length + 4, io.SEEK_CUR)
-    return b""
+            data = file.read(length) if kind in (b"eXIf", b"cICP") else b""
+            if kind == b"cICP" and data != _SRGB_CICP:
+                raise PictureError(path, "has a cICP chunk of another colour space; convert it to sRGB")
+            exif = data if kind == b"eXIf" else exif
+            file.seek(length - len(data), io.SEEK_CUR)
+            if len(file.read(4)) == 4 and kind == b"IEND":
+                return exif
+    raise PictureError(path, "is truncated; export it again")
 
 
 def _raw_mode(image: ImageFile.ImageFile) -> str | None:
@@ -255,6 +291,8 @@ def _to_srgb(path: Path, image: Image.Image, profile: bytes) -> Image.Image:
     try:
         source = ImageCms.getOpenProfile(io.BytesIO(profile))
         grey = source.profile.xcolor_space.strip() == "GRAY"
+        if grey and mode == "RGB" and (np.ptp(np.asarray(image), axis=2) > 0).any():
+            raise PictureError(path, "has a grey ICC profile on coloured pixels; convert it to sRGB")
         if grey != (mode == "L"):
             # Grey pixels under an RGB profile, or the reverse, as some cameras and scanners write.
             image = image.convert("L" if grey else "RGB")

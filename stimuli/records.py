@@ -100,10 +100,18 @@ def _fit_plain(kind: Any, value: object, where: str) -> Any:
             return value
         raise RecordError(where, f"must be a whole number, got {_say(value)}")
     if kind is float:
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
-            return float(value)
+        if is_number(value):
+            return float(value)  # type: ignore[arg-type]
         raise RecordError(where, f"must be a finite number, got {_say(value)}")
     raise TypeError(f"{where}: no reader for fields of type {kind!r}")
+
+
+def is_number(value: object) -> bool:
+    """Whether a value of JSON or TOML is a finite number that a float can hold."""
+    try:
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def _join(where: str, name: str) -> str:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from stimuli.errors import PictureError
 from stimuli.pictures import SHORTEST_SIDE, SUFFIXES, inspect_picture
+from stimuli.records import is_number
 from stimuli.study import Crop, Source
-from stimuli.toml_table import Table, is_number
+from stimuli.toml_table import Table
 
 _PLACES = ("centre", "random")
 
@@ -85,9 +86,7 @@ def _paths(group: Table, folder: Path) -> list[tuple[Path, str]]:
     where = group.text("folder", "") if "folder" in written else ""
     if where:
         found = folder / where
-        if not found.is_dir():
-            group.problem("folder", f"is not a folder: {_shown(found, folder)}")
-        else:
+        try:
             inside = sorted(
                 path
                 for path in found.iterdir()
@@ -96,6 +95,10 @@ def _paths(group: Table, folder: Path) -> list[tuple[Path, str]]:
             if not inside:
                 group.problem("folder", f"{_shown(found, folder)} holds no PNG, TIFF, PPM or JPEG picture")
             paths += [(path, "folder") for path in inside]
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            group.problem("folder", f"is not a folder: {_shown(found, folder)}")
+        except OSError as error:
+            group.problem("folder", f"cannot be read ({error.strerror or error}): {_shown(found, folder)}")
     for i, item in enumerate((group.items("files") or []) if "files" in written else []):
         if isinstance(item, str) and item:
             paths.append((folder / item, f"files[{i}]"))

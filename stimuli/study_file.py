@@ -11,12 +11,16 @@ from stimuli.codecs.reconstructions import Reconstruction, Reconstructions
 from stimuli.codecs.registry import make_codec
 from stimuli.errors import CodecNotInstalledError, CodecSettingsError, PictureError, StudyFileError
 from stimuli.pictures import inspect_picture, load_picture
+from stimuli.records import is_number
 from stimuli.source_files import read_sources
 from stimuli.study import REFERENCE, CodecSpec, Pairing, Source, Study
-from stimuli.toml_table import Table, is_number
+from stimuli.toml_table import Table
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._+-]*[A-Za-z0-9+])?")
 _NAME_RULE = "must be letters, digits and . _ + - within, starting with a letter or digit"
+#: No picture that is accepted makes a file of so few bits per pixel, and no study asks for so many rates.
+_LEAST_TARGET = 1e-6
+_MOST_TARGETS = 100
 _QUESTION = "Which of the two pictures is closer to the original?"
 _INSTRUCTIONS = (
     "You will see an original picture and two compressed versions of it in the same place. Switch between "
@@ -128,13 +132,31 @@ def _size_problem(source: Source, path: Path, whole: bool) -> str | None:
 
 def _read_toml(file: Path) -> dict[str, object]:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        values = tomllib.loads(file.read_text(encoding="utf-8"))
+        too_large = _beyond_64_bits(values)
     except FileNotFoundError:
         raise StudyFileError((f"{file}: does not exist; `matchrate init DIR` writes one",)) from None
     except tomllib.TOMLDecodeError as error:
         raise StudyFileError((f"{file}: is not TOML: {error}",)) from None
     except (OSError, UnicodeDecodeError) as error:
         raise StudyFileError((f"{file}: cannot be read ({error})",)) from None
+    except (ValueError, RecursionError) as error:
+        # Numbers of thousands of digits, brackets within thousands of brackets.
+        raise StudyFileError((f"{file}: is not TOML: {error}",)) from None
+    if too_large is not None:
+        raise StudyFileError((f"{file}: {too_large} is a whole number of more than 64 bits",))
+    return values
+
+
+def _beyond_64_bits(value: object, where: str = "") -> str | None:
+    """The way to the first whole number that TOML 1.0 need not hold; None when there is none."""
+    if isinstance(value, dict):
+        items = [(f"{where}.{key}" if where else key, item) for key, item in value.items()]
+    elif isinstance(value, list):
+        items = [(f"{where}[{i}]", item) for i, item in enumerate(value)]
+    else:
+        return where if isinstance(value, int) and not -(2**63) <= value < 2**63 else None
+    return next((key for name, item in items if (key := _beyond_64_bits(item, name))), None)
 
 
 def _read_name(table: Table, key: str) -> str:
@@ -151,12 +173,18 @@ def _read_targets(table: Table) -> tuple[float, ...]:
         table.problem("targets", "is missing; write the rate points in bpp, as [0.25, 0.5, 1.0]")
         return ()
     targets: list[float] = []
-    for i, item in enumerate(table.items("targets") or []):
+    items = table.items("targets") or []
+    if len(items) > _MOST_TARGETS:
+        table.problem("targets", f"has {len(items)} rate points; the most is {_MOST_TARGETS}")
+        return ()
+    for i, item in enumerate(items):
         if not is_number(item) or float(item) <= 0:  # type: ignore[arg-type]
             table.problem(f"targets[{i}]", f"must be a positive number of bits per pixel, got {item!r}")
             continue
         target = float(item)  # type: ignore[arg-type]
-        if target > 24:
+        if target < _LEAST_TARGET:
+            table.problem(f"targets[{i}]", f"is below {_LEAST_TARGET:g} bpp, got {item!r}")
+        elif target > 24:
             table.problem(f"targets[{i}]", f"is above the 24 bpp of the bare picture, got {item!r}")
         elif target in targets:
             table.problem(f"targets[{i}]", f"repeats {item!r}")
@@ -193,7 +221,7 @@ def _read_codecs(table: Table, folder: Path) -> tuple[CodecSpec, ...]:
         if len(entry.problems) == before:
             _check_settings(entry, spec, folder)
         codecs.append(spec)
-    if not codecs:
+    if not codecs and not table.has("codecs"):
         table.problem("codecs", "is missing; write at least one [[codecs]] with a name and a family")
     return tuple(codecs)
 

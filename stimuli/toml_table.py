@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+from stimuli.records import is_number
 
 
 class Table:
@@ -47,7 +48,7 @@ class Table:
                 self.problem(key, "is missing; it must be text")
             return default or ""
         if not isinstance(value, str) or not value.strip():
-            self.problem(key, f"must be text, got {value!r}" if value else "must not be empty")
+            self.problem(key, "must not be empty" if value == "" else f"must be text, got {value!r}")
             return default or ""
         return value
 
@@ -105,6 +106,8 @@ class Table:
         if isinstance(value, dict):
             yield Table(self.file, value, self.name_of(key), self.problems)
             return
+        if value is not None and (not isinstance(value, list) or not value):
+            self.problem(key, f"must be a table or a list of tables, got {value!r}")
         for i, item in enumerate(value if isinstance(value, list) else []):
             if isinstance(item, dict):
                 yield Table(self.file, item, f"{self.name_of(key)}[{i}]", self.problems)
@@ -125,8 +128,3 @@ class Table:
             close = difflib.get_close_matches(key, self._taken, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(self._taken)}"
             self.problem(key, f"is not a known key; {hint}")
-
-
-def is_number(value: object) -> bool:
-    """Whether a TOML value is a finite number."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from stimuli.codecs.base import Codec, Pixels
 from stimuli.files import sha256_of, write_atomic
-from stimuli.records import RecordError, record_from_json, record_to_json
+from stimuli.records import record_from_json, record_to_json
 
-# Part of every key: a change of how pictures are read or records are written must miss the old records.
+# Part of every key: a change of how encodes are made or records are written must miss the old records.
 _GENERATION = 1
+# Part of the keys of picture files: a change of how pictures are read must miss what was read before.
+_READING = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,13 @@ class KeptPicture:
 
 
 @dataclass(frozen=True, slots=True)
+class _PictureFile:
+    picture: KeptPicture
+    sha256: str
+    """Of the picture's JSON, because a flipped digit in it would still be a record."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Header:
     bytes: int
     sha256: str
@@ -58,14 +67,7 @@ class TryCache:
 
     def load_try(self, key: str) -> Try | None:
         """The encode under a key, or None when it is absent or damaged."""
-        try:
-            head, _, bitstream = self._path(key, "try").read_bytes().partition(b"\n")
-            header = record_from_json(_Header, json.loads(head))
-        except (OSError, ValueError, RecordError):
-            return None
-        if len(bitstream) != header.bytes or sha256_of(bitstream) != header.sha256:
-            return None
-        return Try(bitstream, header.encode_s)
+        return _read_try(self._path(key, "try"))
 
     def keep_try(self, key: str, kept: Try) -> None:
         """Store an encode."""
@@ -75,19 +77,46 @@ class TryCache:
 
     def load_picture(self, key: str) -> KeptPicture | None:
         """The picture record under a key, or None when it is absent or damaged."""
-        try:
-            return record_from_json(KeptPicture, json.loads(self._path(key, "json").read_bytes()))
-        except (OSError, ValueError, RecordError):
-            return None
+        return _read_picture(self._path(key, "json"))
 
     def keep_picture(self, key: str, picture: KeptPicture) -> None:
         """Store a picture record."""
-        write_atomic(
-            self._path(key, "json"), json.dumps(record_to_json(picture), sort_keys=True).encode() + b"\n"
-        )
+        whole = _PictureFile(picture, sha256_of(_plain(picture)))
+        write_atomic(self._path(key, "json"), _plain(whole) + b"\n")
+
+    def damaged(self) -> Iterator[Path]:
+        """The files here that no search would use again, because they are not what was written."""
+        for path in sorted(self._folder.rglob("*")):
+            read = {".try": _read_try, ".json": _read_picture}.get(path.suffix)
+            if read is not None and read(path) is None:
+                yield path
 
     def _path(self, key: str, extension: str) -> Path:
         return self._folder / key[:2] / f"{key}.{extension}"
+
+
+def _read_try(path: Path) -> Try | None:
+    try:
+        head, _, bitstream = path.read_bytes().partition(b"\n")
+        header = record_from_json(_Header, json.loads(head))
+    except (OSError, ValueError, RecursionError):
+        return None
+    if len(bitstream) != header.bytes or sha256_of(bitstream) != header.sha256:
+        return None
+    return Try(bitstream, header.encode_s)
+
+
+def _read_picture(path: Path) -> KeptPicture | None:
+    try:
+        data = path.read_bytes()
+        kept = record_from_json(_PictureFile, json.loads(data))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return kept.picture if sha256_of(_plain(kept.picture)) == kept.sha256 else None
+
+
+def _plain(record: object) -> bytes:
+    return json.dumps(record_to_json(record), sort_keys=True).encode()
 
 
 def pixels_key(pixels: Pixels) -> str:
@@ -109,7 +138,7 @@ def decode_key(bitstream: str, family: str, codec: Codec, crop: object) -> str:
 
 def file_key(file_sha256: str, crop: object) -> str:
     """The key of a picture file that was read: its hash and the crop that is shown."""
-    return _key("file", file_sha256, crop)
+    return _key("file", _READING, file_sha256, crop)
 
 
 def _key(*parts: object) -> str:

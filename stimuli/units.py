@@ -45,17 +45,18 @@ def read_file(job: FileJob) -> ReadFile | str:
     cache = TryCache(job.folder / "stimuli" / "tries")
     try:
         file_sha256 = sha256_of_file(job.path)
-        key = file_key(file_sha256, job.crop)
-        kept = cache.load_picture(key)
-        if kept is None or not _is_kept(job.folder, kept):
-            start = _cpu_seconds()
-            pixels = load_picture(job.path)
-            kept = _keep_pixels(job.folder, pixels, job.crop, _cpu_seconds() - start)
-            cache.keep_picture(key, kept)
-    except PictureError as error:
-        return error.reason
     except OSError as error:
         return f"cannot be read ({error.strerror or error})"
+    key = file_key(file_sha256, job.crop)
+    kept = cache.load_picture(key)
+    if kept is None or not _is_kept(job.folder, kept):
+        start = _cpu_seconds()
+        try:
+            pixels = load_picture(job.path)
+        except PictureError as error:
+            return error.reason
+        kept = _keep_pixels(job.folder, pixels, job.crop, _cpu_seconds() - start)
+        cache.keep_picture(key, kept)
     return ReadFile(file_sha256, kept)
 
 
@@ -112,6 +113,9 @@ def _searched_stimulus(
     unit: Unit, codec: Codec, cache: TryCache, target: float, match: Match, kept: Try
 ) -> Stimulus:
     source = unit.source
+    if len(kept.bitstream) != match.size:
+        reason = f"gave {match.size} bytes and then {len(kept.bitstream)} for the same input; run again"
+        raise CodecError(unit.spec.name, reason, source=source.name)
     folder = unit.folder / "stimuli" / "bitstreams"
     bitstream_sha256 = write_content(folder, kept.bitstream, codec.extension)
     key = decode_key(bitstream_sha256, unit.spec.family, codec, source.crop)
@@ -189,7 +193,7 @@ def _encode(codec: Codec, unit: Unit, pixels: Pixels, quality: Mapping[str, floa
     start = _cpu_seconds()
     try:
         bitstream = codec.encode(pixels, quality)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         at = ", ".join(f"{name} {value:g}" for name, value in quality.items())
         reason = f"encoding at {at} failed: {_reason(error)}"
         raise CodecError(unit.spec.name, reason, source=unit.source.name) from None
@@ -204,7 +208,7 @@ def decode_bitstream(codec: Codec, name: str, source: SourceRecord, bitstream: b
     """The decoded pixels, of the source's size; raises CodecError."""
     try:
         pixels = codec.decode(bitstream)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise CodecError(name, f"decoding failed: {_reason(error)}", source=source.name) from None
     wanted = (source.height, source.width, 3)
     if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.shape != wanted:
@@ -213,7 +217,7 @@ def decode_bitstream(codec: Codec, name: str, source: SourceRecord, bitstream: b
     return pixels
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception | SystemExit) -> str:
     if isinstance(error, (ProgramError, StimuliError)):
         return str(error)
     return " ".join(f"{type(error).__name__}: {error}".split())[:300]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +11,12 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from stimuli.codecs.base import Pixels
+from stimuli.codecs.base import Pixels, payload_bytes
 from stimuli.codecs.reconstructions import FAMILY as RECONSTRUCTIONS
 from stimuli.codecs.reconstructions import Reconstructions
 from stimuli.codecs.registry import make_codec
 from stimuli.errors import ManifestError, PictureError, StimuliError
-from stimuli.files import sha256_of
+from stimuli.files import is_whole, sha256_of
 from stimuli.manifest import (
     CodecRecord,
     Deviation,
@@ -26,10 +27,13 @@ from stimuli.manifest import (
     manifest_to_text,
     picture_path,
     read_manifest,
+    sidecar_bytes,
 )
+from stimuli.matching import NEAR
 from stimuli.parallel import run_jobs, worker_count
 from stimuli.pictures import crop_pixels, load_picture, png_chunks, png_pixels
 from stimuli.study import Stimulus
+from stimuli.tries import TryCache
 from stimuli.units import decode_bitstream
 
 _CHUNKS = {b"IHDR", b"sRGB", b"IDAT", b"IEND"}
@@ -58,7 +62,21 @@ def verify_study(folder: Path, *, workers: int | None = None, progress: bool = T
             bar.update()
     for i in sorted(found):
         deviations += [deviation for deviation in found[i] if deviation not in deviations]
-    return tuple(deviations)
+    return (*deviations, *_unused_deviations(folder, manifest))
+
+
+def _unused_deviations(folder: Path, manifest: Manifest) -> Iterator[Deviation]:
+    """Check what no stimulus uses: the cache of tries, and files of earlier runs, which keep their hash."""
+    for path in TryCache(folder / "stimuli" / "tries").damaged():
+        yield Deviation(path.relative_to(folder).as_posix(), "is damaged; delete it, it costs time only")
+    used = {f"{sha256}.png" for s in manifest.stimuli for sha256 in (s.picture_sha256, s.shown_sha256)}
+    used |= {f"{sha256}.png" for s in manifest.sources for sha256 in (s.picture_sha256, s.shown_sha256)}
+    used |= {stimulus.bitstream for stimulus in manifest.stimuli if stimulus.bitstream is not None}
+    for kind in ("bitstreams", "pictures"):
+        for path in sorted((folder / "stimuli" / kind).glob("*")):
+            if path.name not in used and not is_whole(path, path.stem):
+                reason = "is used by no stimulus and not named by its SHA-256; delete it"
+                yield Deviation(path.relative_to(folder).as_posix(), reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +157,10 @@ def _decoded_again(job: _StimulusJob) -> Pixels:
     data = _read_hashed(path, artefact, stimulus.bitstream_sha256 or "")
     if len(data) != stimulus.bytes:
         raise _DeviationError(artefact, f"has {len(data)} bytes, the manifest says {stimulus.bytes}")
+    payload = payload_bytes(data, path.suffix[1:])
+    if payload != stimulus.payload_bytes:
+        told = f"the manifest says {stimulus.payload_bytes}"
+        raise _DeviationError(artefact, f"has {payload} bytes of payload, {told}")
     try:
         codec = make_codec(job.codec.family, job.codec.settings, job.folder)
     except StimuliError as error:
@@ -214,15 +236,16 @@ def _manifest_reasons(folder: Path, manifest: Manifest) -> Iterator[str]:
     path = manifest_path(folder)
     data = path.read_bytes()
     try:
-        noted = path.with_suffix(".sha256").read_text().split()[0]
-    except (OSError, IndexError, UnicodeDecodeError):
-        noted = ""
-    if sha256_of(data) != noted or data.decode() != manifest_to_text(manifest):
+        noted = path.with_suffix(".sha256").read_bytes()
+    except OSError:
+        noted = b""
+    if sidecar_bytes(data, path.name) != noted or data.decode() != manifest_to_text(manifest):
         yield "was changed after it was written (manifest.sha256 differs); run `matchrate encode` again"
     for stimulus in manifest.stimuli:
         yield from (
             f"{stimulus.source} {stimulus.condition} {reason}" for reason in _figures(manifest, stimulus)
         )
+    yield from _inclusion_reasons(manifest)
     for source in manifest.sources:
         left, top, width, height = source.crop or (0, 0, source.width, source.height)
         inside = left >= 0 and top >= 0 and left + width <= source.width and top + height <= source.height
@@ -230,9 +253,29 @@ def _manifest_reasons(folder: Path, manifest: Manifest) -> Iterator[str]:
             yield f"source {source.name}: the shown size or crop does not fit the picture"
 
 
+def _inclusion_reasons(manifest: Manifest) -> Iterator[str]:
+    """A source and rate point is in for all codecs or left out for all, where one misses it."""
+    codecs = Counter(condition.target_bpp for condition in manifest.conditions)
+    there = Counter((s.source, s.target_bpp) for s in manifest.stimuli if s.status in ("matched", "given"))
+    for stimulus in manifest.stimuli:
+        whole = there[stimulus.source, stimulus.target_bpp] == codecs[stimulus.target_bpp]
+        if stimulus.included != (whole or manifest.study.allow_mismatch):
+            is_in = "included" if stimulus.included else "left out"
+            yield f"{stimulus.source} {stimulus.condition} is {is_in}, which its source and rate point is not"
+
+
+def _names_the_miss(stimulus: Stimulus) -> bool:
+    """Whether `near` is a reachable miss of at most 2 %, and any other status names the side of the miss."""
+    if stimulus.status == "near":
+        return bool(stimulus.reachable) and abs(stimulus.residual) <= NEAR * (1 + 1e-9)
+    return (stimulus.status == "unreachable_low") == (stimulus.residual > 0)
+
+
 def _figures(manifest: Manifest, stimulus: Stimulus) -> Iterator[str]:
     """What a stimulus says of itself that cannot be true together."""
     source = next(source for source in manifest.sources if source.name == stimulus.source)
+    if stimulus.dataset != source.dataset:
+        yield f"has the dataset {stimulus.dataset!r}, its source {source.dataset!r}"
     if (stimulus.width, stimulus.height) != (source.width, source.height):
         yield "has another size than its source"
     if stimulus.bytes is not None:
@@ -247,14 +290,10 @@ def _figures(manifest: Manifest, stimulus: Stimulus) -> Iterator[str]:
     within = abs(stimulus.residual) <= manifest.study.tolerance * (1 + 1e-9)
     if stimulus.status == "matched" and not within:
         yield f"is called matched at a residual of {stimulus.residual:g}"
+    elif stimulus.status not in ("matched", "given") and not _names_the_miss(stimulus):
+        yield f"is called {stimulus.status} at a residual of {stimulus.residual:g}"
     if stimulus.included != (stimulus.left_out is None):
         yield "is included and left out at once"
-    elif (
-        stimulus.status not in ("matched", "given")
-        and stimulus.included
-        and not manifest.study.allow_mismatch
-    ):
-        yield f"is {stimulus.status} and yet included"
     if (stimulus.bitstream is None) != (stimulus.status == "given"):
         yield "has a bitstream and is given, or neither"
     if (stimulus.bitstream or "").partition(".")[0] != (stimulus.bitstream_sha256 or ""):

@@ -14,6 +14,9 @@ from PIL import Image
 from stimuli.errors import CodecSettingsError
 from stimuli.pictures import Pixels as Pixels
 
+#: Steps of a scale, and the width of one without steps: beyond, neighbours are the same number.
+_MOST_STEPS = 1e12
+
 
 @dataclass(frozen=True, slots=True)
 class Scale:
@@ -42,8 +45,11 @@ class Scale:
     def __post_init__(self) -> None:
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
             raise ValueError(f"scale {self.name!r} needs a finite low below its high")
-        if self.step < 0 or (self.log and self.low <= 0):
+        if not self.step >= 0 or not math.isfinite(self.step) or (self.log and self.low <= 0):
             raise ValueError(f"scale {self.name!r} needs a step of 0 or more, and a positive low when log")
+        whole = math.log(self.high) - math.log(self.low) if self.log else self.high - self.low
+        if whole > _MOST_STEPS * (self.step or 1):
+            raise ValueError(f"scale {self.name!r} needs at most {_MOST_STEPS:g} steps")
 
     @property
     def first(self) -> float:

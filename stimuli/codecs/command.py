@@ -15,12 +15,15 @@ from stimuli.codecs.base import Pixels, Scale, Setting
 from stimuli.errors import CodecNotInstalledError, CodecSettingsError, PictureError
 from stimuli.pictures import load_picture, png_bytes
 from stimuli.programs import ProgramError, run_program
+from stimuli.records import is_number
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _ENCODE_NAMES = ("input", "output", "quality", "fine", "width", "height", "study", "python")
 _DECODE_NAMES = ("input", "output", "study", "python")
 _KEYS = ("encode", "decode", "version", "extension", "input", "output", "quality", "fine", "timeout")
 _SCALE_KEYS = ("range", "step", "direction", "scale", "start")
+#: A week in seconds, the most that `timeout` may say.
+_LONGEST = 604_800
 
 
 class CommandCodec:
@@ -45,9 +48,10 @@ class CommandCodec:
         self._input = _read(settings, "input", Setting("png", ("png", "ppm")))
         self._output = _read(settings, "output", Setting(self._input, ("png", "ppm")))
         timeout = settings.get("timeout", 600)
-        if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or timeout <= 0:
-            raise CodecSettingsError("timeout", f"must be a positive number of seconds, got {timeout!r}")
-        self._timeout = float(timeout)
+        if not is_number(timeout) or not 0 < float(str(timeout)) <= _LONGEST:
+            reason = f"must be a positive number of seconds up to {_LONGEST}, got {timeout!r}"
+            raise CodecSettingsError("timeout", reason)
+        self._timeout = float(str(timeout))
         if "quality" not in settings:
             raise CodecSettingsError("quality", "is missing; write { range = [0, 100], step = 1 }")
         self.scales: tuple[Scale, ...] = (_scale("quality", settings["quality"]),)
@@ -113,6 +117,8 @@ class CommandCodec:
 
     def _resolved(self, key: str, template: list[str]) -> list[str]:
         """The template with its program made absolute; raises CodecNotInstalledError."""
+        if unknown := set(_PLACEHOLDER.findall(template[0])) - {"study", "python"}:
+            raise CodecSettingsError(key, f"must begin with a program, and that knows no {{{unknown.pop()}}}")
         program = self._filled(template[:1], {})[0]
         # A path is looked for in the study folder, a bare name on PATH.
         found = shutil.which(str(self._folder / program) if "/" in program else program)
@@ -143,6 +149,8 @@ class CommandCodec:
             raise CodecSettingsError(
                 "version", "must be text, or a command as a list of texts that prints it"
             )
+        if unknown := {name for part in value for name in _PLACEHOLDER.findall(part)} - {"study", "python"}:
+            raise CodecSettingsError("version", f"has the unknown placeholder {{{unknown.pop()}}}")
         argv = self._filled(self._resolved("version", value), {})
         try:
             done = subprocess.run(
@@ -197,10 +205,10 @@ def _scale(name: str, value: object) -> Scale:
         if key not in _SCALE_KEYS:
             raise CodecSettingsError(f"{name}.{key}", f"is not known; a scale takes {', '.join(_SCALE_KEYS)}")
     ends = value["range"]
-    if not isinstance(ends, (list, tuple)) or len(ends) != 2 or not all(_is_number(end) for end in ends):
+    if not isinstance(ends, (list, tuple)) or len(ends) != 2 or not all(is_number(end) for end in ends):
         raise CodecSettingsError(f"{name}.range", f"must be two numbers, got {ends!r}")
     for key in ("step", "start"):
-        if key in value and not _is_number(value[key]):
+        if key in value and not is_number(value[key]):
             raise CodecSettingsError(f"{name}.{key}", f"must be a number, got {value[key]!r}")
     direction = _read(value, "direction", Setting("up", ("up", "down")))
     shape = _read(value, "scale", Setting("linear", ("linear", "log")))
@@ -219,7 +227,3 @@ def _scale(name: str, value: object) -> Scale:
         )
     except ValueError as error:
         raise CodecSettingsError(name, f"is not a scale: {error}") from None
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import math
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -68,7 +69,7 @@ class Reconstructions:
         if "{source}" not in self._pattern:
             raise CodecSettingsError("pattern", "must use {source}")
         self._folder = folder / str(self.settings["folder"])
-        if not self._folder.is_dir():
+        if not os.path.isdir(self._folder):  # noqa: PTH112 - Path.is_dir raises on names that are too long
             raise CodecSettingsError("folder", f"is not a folder: {self._folder}")
         self._table = self._folder / str(self.settings["table"])
         self._rows = [row for row in _read_table(self._table) if row.codec == self._codec]
@@ -107,6 +108,8 @@ def _nearest(row: _Row, targets: Sequence[float]) -> float | None:
 
 
 def _read_table(path: Path) -> list[_Row]:
+    if os.path.exists(path) and not os.path.isfile(path):  # noqa: PTH110, PTH113 - as above
+        raise CodecSettingsError("table", f"is not a file: {path}")
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
@@ -117,7 +120,7 @@ def _read_table(path: Path) -> list[_Row]:
             return [_read_row(path, reader.line_num, row) for row in reader]
     except FileNotFoundError:
         raise CodecSettingsError("table", f"does not exist: {path}") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise CodecSettingsError("table", f"{path} cannot be read ({error})") from None
 
 

@@ -77,6 +77,10 @@ def _make_third_party(point: EntryPoint, settings: Mapping[str, object]) -> Code
     scales = codec.scales
     if len(scales) not in (1, 2) or not all(isinstance(scale, Scale) for scale in scales):
         raise CodecNotInstalledError(point.name, f"{point.value} must have one or two scales")
+    if len({scale.name for scale in scales}) != len(scales):
+        raise CodecNotInstalledError(point.name, f"{point.value} has two scales of one name")
+    if not isinstance(codec.version, str) or not codec.version:
+        raise CodecNotInstalledError(point.name, f"{point.value} has the version {codec.version!r}, not text")
     if not re.fullmatch(r"[A-Za-z0-9]{1,10}", str(codec.extension)):
         raise CodecNotInstalledError(point.name, f"{point.value} has the extension {codec.extension!r}")
     return codec
