@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except Exception as error:
             said = _database_reason(error)
             if said is not None:
-                return _fail(f"the database does not answer: {said}")
+                return _fail(said)
             return _unexpected(error)
     return status if isinstance(status, int) else 0
 
@@ -73,14 +73,21 @@ def _unexpected(error: Exception) -> int:
 
 def _database_reason(error: Exception) -> str | None:
     # Imported late: `matchrate --help` needs no database.
+    from psycopg.errors import InsufficientPrivilege, InvalidSchemaName
     from sqlalchemy.exc import DBAPIError, OperationalError
 
+    from study_app.database import reason
+
+    if isinstance(error, DBAPIError) and isinstance(error.orig, (InsufficientPrivilege, InvalidSchemaName)):
+        # From Postgres 15 on, not everybody may make tables in the schema public.
+        return (
+            f"the database refuses it ({reason(error)}): in MATCHRATE_DATABASE_URL, name the owner of the "
+            "database and a schema that exists"
+        )
     if isinstance(error, OperationalError) or (
         isinstance(error, DBAPIError) and error.connection_invalidated
     ):
-        from study_app.database import reason
-
-        return reason(error)
+        return f"the database does not answer: {reason(error)}"
     return None
 
 

@@ -44,6 +44,8 @@ def postgres_url(given: str | URL) -> URL:
             f"MATCHRATE_DATABASE_URL names {url.drivername}, and Matchrate keeps judgments in Postgres "
             f"{OLDEST_POSTGRES} or later: write postgresql://user:password@host:5432/database"
         )
+    if "@" in (url.host or ""):
+        raise DatabaseError("MATCHRATE_DATABASE_URL has an @ in its password: write %40 for it")
     return url.set(drivername="postgresql+psycopg")
 
 
@@ -53,27 +55,34 @@ def connect(given: str | URL, *, pool_size: int = 16) -> Engine:
     Raises DatabaseError when it does not answer or is older than Postgres 14.
     """
     url = postgres_url(given)
+    # What the address says of itself, such as a search_path among the options, stays in force.
+    wanted: dict[str, object] = {"application_name": "matchrate", "connect_timeout": "10", **url.query}
+    wanted["options"] = f"{wanted.get('options', '')} -c timezone=UTC".strip()
     engine = create_engine(
         url,
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_pre_ping=True,
-        connect_args={"options": "-c timezone=UTC", "application_name": "matchrate", "connect_timeout": 10},
+        connect_args={name: wanted[name] for name in ("options", "application_name", "connect_timeout")},
+        # A log of an error needs no rater's name and no picture's address.
+        hide_parameters=True,
     )
     try:
         with engine.connect() as connection:
             version = int(connection.execute(text("SHOW server_version_num")).scalar_one())
     except OperationalError as error:
         engine.dispose()
-        raise DatabaseError(
-            f"the database {url.render_as_string(hide_password=True)} does not answer: {reason(error)}"
-        ) from error
+        raise DatabaseError(f"the database {_shown(url)} does not answer: {reason(error)}") from error
     if version < OLDEST_POSTGRES * 10_000:
         engine.dispose()
         raise DatabaseError(
             f"the database runs PostgreSQL {version // 10_000} and Matchrate needs {OLDEST_POSTGRES} or later"
         )
     return engine
+
+
+def _shown(url: URL) -> str:
+    return url.difference_update_query(("password", "sslpassword")).render_as_string(hide_password=True)
 
 
 def reason(error: Exception) -> str:

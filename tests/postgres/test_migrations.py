@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,9 +10,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, inspect, text
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import DataError
 
 from analysis.contract import JUDGMENT_NAMES, STIMULUS_NAMES
 from study_app import database
+from study_app.cli import main
 from study_app.errors import DatabaseError, SchemaError
 
 
@@ -104,6 +107,51 @@ def test_a_percent_sign_in_the_address_does_no_harm(empty_database: URL) -> None
         engine.dispose()
 
 
+def test_what_the_address_asks_of_its_sessions_stays_in_force(empty_database: URL) -> None:
+    url = empty_database.update_query_dict({"options": "-csearch_path=elsewhere", "application_name": "mine"})
+    engine = database.connect(url)
+    with engine.connect() as connection:
+        shown = [
+            connection.execute(text(f"SHOW {name}")).scalar_one()
+            for name in ("search_path", "application_name", "timezone")
+        ]
+    engine.dispose()
+    assert shown == ["elsewhere", "mine", "UTC"]
+
+
+def test_an_error_repeats_no_parameters(engine: Engine) -> None:
+    with engine.connect() as connection, pytest.raises(DataError) as caught:
+        connection.execute(text("SELECT CAST(:worker AS text), 1 / 0"), {"worker": "a rater's name"})
+    assert "a rater's name" not in str(caught.value)
+
+
+def test_a_user_who_may_not_make_tables_is_told_in_one_line(
+    empty_database: URL,
+    maintenance: Engine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    owner = database.connect(empty_database)
+    name = f"stranger_{secrets.token_hex(6)}"
+    with maintenance.connect() as connection:
+        connection.execute(text(f"CREATE ROLE {name} LOGIN PASSWORD 'of the test'"))
+    try:
+        with owner.begin() as connection:
+            connection.execute(text("REVOKE CREATE ON SCHEMA public FROM PUBLIC"))
+        url = empty_database.set(username=name, password="of the test")
+        monkeypatch.setenv("MATCHRATE_DATABASE_URL", url.render_as_string(hide_password=False))
+        assert main(["db", "upgrade", str(tmp_path)]) == 2
+    finally:
+        owner.dispose()
+        with maintenance.connect() as connection:
+            connection.execute(text(f"DROP ROLE {name}"))
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "permission denied" in said
+    assert "owner of the database" in said
+
+
 def test_migrations_are_found_inside_the_package_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,7 +177,14 @@ def test_every_spelling_of_a_postgres_address_gets_the_driver(given: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "given", ["sqlite:///x.db", "mysql://u:secret@h/d", "no address", "postgresql://u:p@h:port/d"]
+    "given",
+    [
+        "sqlite:///x.db",
+        "mysql://u:secret@h/d",
+        "no address",
+        "postgresql://u:p@h:port/d",
+        "postgresql://u:p@secret@h/d",
+    ],
 )
 def test_another_address_is_refused_in_one_line_without_its_password(given: str) -> None:
     with pytest.raises(DatabaseError) as caught:
@@ -139,9 +194,12 @@ def test_another_address_is_refused_in_one_line_without_its_password(given: str)
     assert "secret" not in str(caught.value)
 
 
-def test_a_server_that_does_not_answer_is_one_line_without_its_password() -> None:
+@pytest.mark.parametrize(
+    "given", ["postgresql://u:secret@127.0.0.1:1/d", "postgresql://127.0.0.1:1/d?user=u&password=secret"]
+)
+def test_a_server_that_does_not_answer_is_one_line_without_its_password(given: str) -> None:
     with pytest.raises(DatabaseError, match="does not answer") as caught:
-        database.connect("postgresql://u:secret@127.0.0.1:1/d")
+        database.connect(given)
     assert "\n" not in str(caught.value)
     assert "secret" not in str(caught.value)
 
