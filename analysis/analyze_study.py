@@ -5,16 +5,18 @@ Runs as the console script, as `python -m analysis.analyze_study` and as `python
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 if not __package__:
     # Run as a file, Python puts this folder first on the path: the package would be missing, and its modules
     # would stand in the way of others of the same name.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from analysis.arguments import command_line, options_from, output_folder, parser
+from analysis.arguments import command_line, options_from, output_folder, parser, printable
 from analysis.document import results_document
 from analysis.errors import AnalysisError
 from analysis.judgments import read_tables
@@ -45,13 +47,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("analyze-study: interrupted; nothing was written", file=sys.stderr)
         return 130
+    try:
+        _say(document, report)
+    except BrokenPipeError:
+        # Whoever read has seen enough, and the outputs are written; Python would complain once more when it
+        # closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _say(document: Mapping[str, Any], report: Path) -> None:
     if document["label"]:
         print(document["label"])
     print(table_text(document))
     for warning in document["warnings"]:
         print(f"note: {warning}")
-    print(f"report: {report}")
-    return 0
+    print(f"report: {printable(str(report))}", flush=True)
 
 
 if __name__ == "__main__":

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import re
 import shlex
 from pathlib import Path
 
 from analysis.errors import AnalysisError
-from analysis.inputs import is_database_address
+from analysis.inputs import is_database_address, without_password
 from analysis.results import Options
 
 
@@ -66,20 +65,24 @@ def options_from(arguments: argparse.Namespace) -> Options:
 
 def output_folder(arguments: argparse.Namespace) -> Path:
     """Where outputs go: -o, else `report/` in a study folder."""
-    if arguments.output is not None:
-        folder = Path(arguments.output)
-        if folder.exists() and not folder.is_dir():
-            raise AnalysisError(f"{folder}: is a file; name a folder with -o")
-        return folder
-    if not is_database_address(arguments.input) and (Path(arguments.input) / "exports").is_dir():
-        return Path(arguments.input) / "report"
+    try:
+        if arguments.output is not None:
+            folder = Path(arguments.output)
+            if folder.exists() and not folder.is_dir():
+                raise AnalysisError(f"{folder}: is a file; name a folder with -o")
+            return folder
+        if not is_database_address(arguments.input) and (Path(arguments.input) / "exports").is_dir():
+            return Path(arguments.input) / "report"
+    except OSError as error:
+        place = arguments.input if arguments.output is None else arguments.output
+        raise AnalysisError(f"{place}: cannot be read: {error.strerror}") from error
     raise AnalysisError("name the folder for the outputs: -o DIR")
 
 
 def command_line(arguments: argparse.Namespace, options: Options, folder: Path) -> list[str]:
     """The command that repeats this analysis, with every setting that bears on the numbers and no
     password."""
-    shown = re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", arguments.input)
+    shown = without_password(arguments.input) if is_database_address(arguments.input) else arguments.input
     words = ["analyze-study", shown]
     for name, value in (
         ("--study", arguments.study),
@@ -93,7 +96,13 @@ def command_line(arguments: argparse.Namespace, options: Options, folder: Path) 
         ("--confidence", options.confidence),
     ):
         if value is not None:
-            words += [name, str(value)]
+            # As a word of its own, a codec called -a would be taken for an option.
+            words += [f"{name}={value}"] if str(value).startswith("-") else [name, str(value)]
     if options.include_simulated:
         words.append("--include-simulated")
-    return [shlex.quote(word) for word in words]
+    return [shlex.quote(printable(word)) for word in words]
+
+
+def printable(text: str) -> str:
+    """Text that UTF-8 can hold: bytes of a path that are no UTF-8 are written as \\xNN."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

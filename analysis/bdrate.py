@@ -104,6 +104,9 @@ def compare_curves(anchor: Curve, test: Curve) -> BDRate:
     so."""
     low, high = max(anchor.low, test.low), min(anchor.high, test.high)
     bounds = ratio_bounds(anchor, test)
+    if anchor.is_flat or test.is_flat:
+        # Its rate points are one knot only since quality does not rise: monotony itself does not hold.
+        bounds = 0.0, np.inf
     if len(anchor.quality) < 2 or len(test.quality) < 2:
         return BDRate("single_point", np.nan, np.nan, min(low, high), max(low, high), *bounds)
     overlap = max(0.0, high - low) / min(anchor.high - anchor.low, test.high - test.low)

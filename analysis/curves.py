@@ -29,6 +29,11 @@ class Curve:
     """Rate points that were pooled because quality fell while rate rose."""
 
     @property
+    def is_flat(self) -> bool:
+        """Whether several rate points became a single knot, as quality does not rise with rate anywhere."""
+        return len(self.quality) == 1 and self.violations > 0
+
+    @property
     def low(self) -> float:
         """The lowest quality on the curve."""
         return float(self.quality[0])

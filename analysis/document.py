@@ -195,6 +195,7 @@ def _score(score: ConditionScore, rate_mean: str) -> dict[str, Any]:
         "bpp_geometric": _number(score.bpp_geometric),
         "bpp_arithmetic": _number(score.bpp_arithmetic),
         "judgments": score.judgments,
+        "sources": score.sources,
         "elo": score.elo,
         "elo_low": _number(score.low),
         "elo_high": _number(score.high),

@@ -41,6 +41,13 @@ def is_database_address(place: str) -> bool:
     return place.startswith(DATABASE_SCHEMES)
 
 
+def without_password(address: str) -> str:
+    """A database address as it may be shown: no password, neither before the host nor among the options."""
+    # To the last @: a password with an @ that is not written %40 must not be shown in part.
+    shown = re.sub(r"(://[^:/@]*):.*@", r"\1:***@", address)
+    return re.sub(r"([?&](?:ssl)?password=)[^&]*", r"\1***", shown, flags=re.IGNORECASE)
+
+
 def read_raw_tables(place: str | Path, study: str | None) -> tuple[RawTable, RawTable]:
     """The judgments and the stimuli of `place`, unchecked.
 
@@ -49,8 +56,11 @@ def read_raw_tables(place: str | Path, study: str | None) -> tuple[RawTable, Raw
     """
     if is_database_address(str(place)):
         return _read_views(str(place), study)
-    folder = export_folder(Path(place))
-    return _read_file(folder, "judgments"), _read_file(folder, "stimuli")
+    try:
+        folder = export_folder(Path(place))
+        return _read_file(folder, "judgments"), _read_file(folder, "stimuli")
+    except OSError as error:
+        raise InputNotFoundError(place, f"cannot be read: {error.strerror}") from error
 
 
 def export_folder(folder: Path) -> Path:
@@ -151,11 +161,13 @@ def _read_views(address: str, study: str | None) -> tuple[RawTable, RawTable]:
     from sqlalchemy import create_engine, make_url
     from sqlalchemy.exc import ArgumentError, OperationalError, ProgrammingError, SQLAlchemyError
 
+    shown = without_password(address)
     try:
         url = make_url(address).set(drivername="postgresql+psycopg")
-    except ArgumentError as error:
-        raise DatabaseRefusedError(address.split("://")[0] + "://...", "is no database address") from error
-    shown = url.set(drivername="postgresql").render_as_string(hide_password=True)
+    except (ArgumentError, ValueError) as error:
+        raise DatabaseRefusedError(shown, "is no database address") from error
+    if url.host and "@" in url.host:
+        raise DatabaseRefusedError(shown, "has an @ too many; one within a password is written %40")
     # One read-only snapshot, so that the two views belong to the same moment.
     engine = create_engine(url, isolation_level="REPEATABLE READ", connect_args={"connect_timeout": 10})
     try:
@@ -184,7 +196,8 @@ def _read_view(connection: Any, view: str, study: str | None, shown: str) -> Raw
     rows = result.all()
     columns = {name: [row[i] for row in rows] for i, name in enumerate(names)}
     if not rows and study is not None and view == "judgments":
-        present = connection.execute(text("SELECT DISTINCT study FROM judgments ORDER BY 1")).scalars().all()
+        known = "SELECT study FROM judgments UNION SELECT study FROM stimuli ORDER BY 1"
+        present = connection.execute(text(known)).scalars().all()
         if study not in present:
             from analysis.errors import UnknownStudyError
 

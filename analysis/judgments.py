@@ -23,7 +23,13 @@ from analysis.contract import (
     STIMULUS_COLUMNS,
     STIMULUS_NAMES,
 )
-from analysis.errors import MixedJudgmentsError, NothingToAnalyseError, SeveralStudiesError, UnknownStudyError
+from analysis.errors import (
+    MalformedTableError,
+    MixedJudgmentsError,
+    NothingToAnalyseError,
+    SeveralStudiesError,
+    UnknownStudyError,
+)
 from analysis.inputs import RawTable, read_raw_tables
 from analysis.validation import refuse_rows, typed_table
 
@@ -145,9 +151,12 @@ def _one_study(raw: RawTable, study: str | None) -> tuple[RawTable, str]:
 
 def _same_study(raw: RawTable, study: str) -> RawTable:
     # The contract's stimuli table belongs to one study; the database view says to which.
-    if "study" not in raw.frame.columns:
+    if "study" not in raw.frame.columns or raw.frame.empty:
         return raw
-    return _restricted(raw, np.array([str(value) == study for value in raw.frame["study"]], dtype=bool))
+    kept = np.array([str(value) == study for value in raw.frame["study"]], dtype=bool)
+    if not kept.any():
+        raise MalformedTableError(raw.name, f"holds no rows of study {study!r}")
+    return _restricted(raw, kept)
 
 
 def _restricted(raw: RawTable, kept: NDArray[np.bool_]) -> RawTable:

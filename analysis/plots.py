@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from textwrap import wrap
@@ -21,19 +22,25 @@ _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 _LINES = ("-", "--", "-.", ":")
 _GREY = "#555555"
+#: For names in scripts that DejaVu lacks, where one of them is installed.
+_FALLBACKS = (
+    "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans CJK KR", "Droid Sans Fallback", "WenQuanYi Zen Hei",
+    "PingFang SC", "Microsoft YaHei", "Arial Unicode MS", "Unifont",
+)  # fmt: skip
 
 
 def plot_elo_curves(document: Mapping[str, Any], stamp: str, png: Path, svg: Path) -> None:
     """Draws `elo_curves.png` and `.svg` from the results document; `stamp` is written under the plot."""
     # Imported here: matplotlib takes half a second, which reading a table need not pay. No pyplot, no global
     # state.
-    from matplotlib import rc_context
+    from matplotlib import font_manager, rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
+    installed = set(font_manager.get_font_names())
     style: dict[Any, Any] = {
-        "font.family": "DejaVu Sans",
+        "font.family": ["DejaVu Sans", *(name for name in _FALLBACKS if name in installed)],
         "font.size": 10,
         "axes.spines.top": False,
         "axes.spines.right": False,
@@ -41,7 +48,9 @@ def plot_elo_curves(document: Mapping[str, Any], stamp: str, png: Path, svg: Pat
         "svg.hashsalt": "matchrate",
         "text.parse_math": False,
     }
-    with rc_context(style):
+    with rc_context(style), warnings.catch_warnings():
+        # A name in a script without a font is drawn as boxes; the tables have it.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
         figure = Figure(figsize=(8.4, 5.4), layout="constrained")
         axes = figure.add_subplot()
         ends = _draw_curves(figure, axes, document)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,8 +19,8 @@ _BD_COLUMNS = (
     "censored_replicates", "other_mean_percent",
 )  # fmt: skip
 _SCORE_COLUMNS = (
-    "condition", "codec", "target_bpp", "bpp", "bpp_geometric", "bpp_arithmetic", "judgments", "elo",
-    "elo_low", "elo_high", "elo_low_99", "elo_high_99", "standard_error", "model_standard_error",
+    "condition", "codec", "target_bpp", "bpp", "bpp_geometric", "bpp_arithmetic", "sources", "judgments",
+    "elo", "elo_low", "elo_high", "elo_low_99", "elo_high_99", "standard_error", "model_standard_error",
 )  # fmt: skip
 
 
@@ -116,11 +117,16 @@ def bd_rates_md(document: Row) -> str:
     header, rows = table_rows(document)
     lines = [_md_line(header), _md_line(["---"] * len(header)), *(_md_line(row) for row in rows)]
     label = f"**{document['label']}**\n\n" if document["label"] else ""
-    return label + "\n".join(lines) + f"\n\n{provenance_line(document)}\n"
+    return label + "\n".join(lines) + f"\n\n{_md(provenance_line(document))}\n"
 
 
 def _md_line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return "| " + " | ".join(_md(cell) for cell in cells) + " |"
+
+
+def _md(text: str) -> str:
+    # Markup in a name would be rendered, HTML included.
+    return re.sub(r"([\\|<>&*`\[\]])", r"\\\1", text)
 
 
 def bd_rates_tex(document: Row) -> str:
@@ -143,7 +149,9 @@ def bd_rates_tex(document: Row) -> str:
 
 _TEX = {
     "\\": "\\textbackslash{}", "&": "\\&", "%": "\\%", "$": "\\$", "#": "\\#", "_": "\\_",
-    "{": "\\{", "}": "\\}",
+    "{": "\\{", "}": "\\}", "<": "\\textless{}", ">": "\\textgreater{}", "|": "\\textbar{}",
+    # After \\ or \midrule a bracket would be read as an option, and a star as the starred form.
+    "[": "{[}", "]": "{]}", "*": "{*}",
     "~": "\\textasciitilde{}", "^": "\\textasciicircum{}",
 }  # fmt: skip
 

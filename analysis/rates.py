@@ -27,6 +27,7 @@ class Cell:
     source: str
     rate_point: str
     lacking: tuple[str, ...]
+    """Every codec with that rate point, where the tables hold no stimulus of the source there at all."""
     conditions: tuple[str, ...]
 
 
@@ -44,11 +45,19 @@ class ConditionRates:
     """The hidden original, which has no rate."""
     mismatched: int = 0
     """Stimuli whose rate is further than 2 % from their target."""
+    never_judged: tuple[str, ...] = ()
+    """Conditions of codecs that no judgment names: they are not compared, so they leave no source out."""
 
     @property
     def left_out_cells(self) -> frozenset[tuple[str, str]]:
         """Pairs of source and condition whose judgments do not count."""
         return frozenset((cell.source, condition) for cell in self.left_out for condition in cell.conditions)
+
+    @property
+    def source_counts(self) -> Mapping[str, int]:
+        """On how many sources the rate of each condition rests."""
+        counted = np.isfinite(self.log_bpp).sum(axis=1)
+        return dict(zip(self.conditions, counted.tolist(), strict=True))
 
     def mean(self, kind: RateMean, weights: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
         """The logarithm of each condition's rate, replicates x conditions.
@@ -79,19 +88,23 @@ def condition_rates(tables: StudyTables) -> ConditionRates:
 
     A source counts at a rate point only if every codec with that rate point has a stimulus of it there, and
     if every codec has a stimulus of it at all. A stimulus that missed its target and was never judged counts
-    as lacking. Raises NothingToAnalyseError when a condition keeps no source.
+    as lacking; a codec of which nothing was ever judged is not asked. Raises NothingToAnalyseError when a
+    condition keeps no source.
     """
     stimuli = tables.stimuli
     scored = stimuli[stimuli["role"] == "scored"]
     if scored.empty:
         raise NothingToAnalyseError(f"{tables.origin}: the stimuli table has no row with role scored")
     reference = stimuli.loc[stimuli["role"] == "reference", "condition"]
+    sources = tuple(sorted(set(stimuli.loc[stimuli["role"].isin(["scored", "reference"]), "source"])))
+    compared = scored["codec"].isin(_judged_codecs(tables, scored))
+    never_judged = tuple(sorted(set(scored.loc[~compared, "condition"])))
+    scored = scored[compared]
     by_condition = scored.drop_duplicates("condition").set_index("condition").sort_index()
     conditions = tuple(by_condition.index)
     codecs = tuple(by_condition["codec"])
     targets = by_condition["target_bpp"].to_numpy(dtype=float)
     present = scored[~_never_shown(tables, scored)]
-    sources = tuple(sorted(set(scored["source"])))
     log_bpp = np.full((len(conditions), len(sources)), np.nan)
     row, column = ({name: i for i, name in enumerate(names)} for names in (conditions, sources))
     log_bpp[present["condition"].map(row), present["source"].map(column)] = np.log(present["bpp"])
@@ -109,8 +122,25 @@ def condition_rates(tables: StudyTables) -> ConditionRates:
     missed = np.abs(np.exp(log_bpp) / targets[:, None] - 1.0) > MISMATCH
     name = None if reference.empty else str(reference.iloc[0])
     return ConditionRates(
-        conditions, codecs, targets, sources, log_bpp, left_out, name, int((missed & used).sum())
+        conditions,
+        codecs,
+        targets,
+        sources,
+        log_bpp,
+        left_out,
+        name,
+        int((missed & used).sum()),
+        never_judged,
     )
+
+
+def _judged_codecs(tables: StudyTables, scored: pd.DataFrame) -> set[str]:
+    """Codecs that a scored judgment names, excluded or not; all of them where there is none."""
+    rows = tables.judgments
+    rows = rows[rows["kind"] == "scored"]
+    judged = set(rows["condition_a"]) | set(rows["condition_b"])
+    codecs = set(scored["codec"])
+    return set(scored.loc[scored["condition"].isin(judged), "codec"]) or codecs
 
 
 def _never_shown(tables: StudyTables, scored: pd.DataFrame) -> NDArray[np.bool_]:
@@ -141,8 +171,6 @@ def _left_out(
     cells = []
     for point, members in points.items():
         for s, source in enumerate(sources):
-            if not made[members, s].any():
-                continue
             lacking = {codecs[i] for i in members if not made[i, s]}
             lacking |= {codec for codec, has in has_source.items() if s not in has}
             if lacking:

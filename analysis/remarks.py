@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from analysis.bootstrap import FEW_CLUSTERS
 from analysis.errors import listed
 from analysis.results import CodecComparison, StudyResult
@@ -45,13 +47,23 @@ def remarks(result: StudyResult) -> list[str]:
     if result.rates.mismatched:
         said.append(f"{result.rates.mismatched} stimuli are more than 2 % off their target rate.")
     if result.rates.left_out:
-        said.append(
-            f"{len(result.rates.left_out)} pairs of source and rate point lack a stimulus of some codec and "
-            "were left out for all codecs."
-        )
+        said.append(_left_out(result))
     if result.never_judged:
         said.append(f"Never judged and therefore not scored: {listed(result.never_judged)}.")
     return said
+
+
+def _left_out(result: StudyResult) -> str:
+    cells, total = result.rates.left_out, len(result.rates.sources)
+    lost = Counter(cell.rate_point for cell in cells)
+    rests = [f"{point} rests on {total - number}" for point, number in lost.items()]
+    lack, were = ("pair", "lacks"), "was"
+    if len(cells) > 1:
+        lack, were = ("pairs", "lack"), "were"
+    return (
+        f"{len(cells)} {lack[0]} of source and rate point {lack[1]} a stimulus of some codec and {were} left "
+        f"out for all codecs: of {total} sources, {listed(rests, 12)}."
+    )
 
 
 def _cluster_warnings(result: StudyResult) -> list[str]:

@@ -52,6 +52,8 @@ class ConditionScore:
     bpp_geometric: float
     bpp_arithmetic: float
     judgments: int
+    sources: int
+    """On how many sources its rate rests; for the reference, on how many it was judged."""
     elo: float
     standard_error: float
     model_standard_error: float
@@ -162,7 +164,7 @@ def analyse_study(
         codec_comparisons=tuple(
             _compare(pair, curves, other_curves, resampled, options.confidence) for pair in pairs
         ),
-        never_judged=tuple(sorted(set(rates.conditions) - set(comparisons.conditions))),
+        never_judged=tuple(sorted({*rates.conditions, *rates.never_judged} - set(comparisons.conditions))),
     )
 
 
@@ -218,6 +220,9 @@ def _condition_scores(
         np.concatenate([comparisons.first, comparisons.second]), minlength=len(scores.conditions)
     )
     rated = {name: i for i, name in enumerate(rates.conditions)}
+    cells = np.concatenate([comparisons.first, comparisons.second]) * len(comparisons.sources)
+    cells = np.unique(cells + np.tile(comparisons.source, 2))
+    judged_on = np.bincount(cells // len(comparisons.sources), minlength=len(scores.conditions))
     geometric, arithmetic = (np.exp(rates.mean(kind)[0]) for kind in ("geometric", "arithmetic"))
     rows = []
     for i, name in enumerate(scores.conditions):
@@ -230,6 +235,7 @@ def _condition_scores(
                 bpp_geometric=float("nan") if r is None else float(geometric[r]),
                 bpp_arithmetic=float("nan") if r is None else float(arithmetic[r]),
                 judgments=int(counted[i]),
+                sources=rates.source_counts.get(name, int(judged_on[i])),
                 elo=float(value[i]),
                 standard_error=float(errors[i]),
                 model_standard_error=float(model_errors[i]),
@@ -281,7 +287,8 @@ def _compare(
     anchor, test = pair
     rate = compare_curves(curves[anchor], curves[test])
     interval = resampled.log_ratio_interval(pair, rate.log_ratio, confidence)
-    side = -1 if rate.ratio_low == 0 else 1 if np.isinf(rate.ratio_high) else 0
+    open_low, open_high = rate.ratio_low == 0, bool(np.isinf(rate.ratio_high))
+    side = 0 if open_low == open_high else -1 if open_low else 1
     return CodecComparison(
         anchor=anchor,
         test=test,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
@@ -19,6 +20,7 @@ Mask = NDArray[np.bool_]
 
 _TRUE = frozenset({"true", "t", "1"})
 _FALSE = frozenset({"false", "f", "0"})
+_UNPRINTED = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 
 
 def typed_table(raw: RawTable, columns: tuple[Column, ...], defaults: dict[str, Any]) -> pd.DataFrame:
@@ -91,6 +93,14 @@ def _text(raw: RawTable, column: Column, cells: Cells, empty: Mask) -> Cells:
         else:
             only = np.arange(len(cells)) == i
             refuse_rows(raw, column.name, only, lambda j: f"{_said(cells[j])} is not text")
+    if column.needed or column.name == "study":
+        # These names are printed in one line, in LaTeX and in SVG, where such a character breaks the output.
+        broken = np.fromiter(
+            (v is not None and _UNPRINTED.search(v) is not None for v in values), bool, len(values)
+        )
+        refuse_rows(
+            raw, column.name, broken, lambda i: f"{_said(cells[i])} holds a line break or a control character"
+        )
     padded = np.fromiter((v is not None and v != v.strip() for v in values), bool, len(values))
     refuse_rows(raw, column.name, padded, lambda i: f"{_said(cells[i])} begins or ends with a space")
     return values

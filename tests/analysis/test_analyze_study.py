@@ -434,8 +434,8 @@ def test_names_that_mean_something_to_a_format_are_escaped(tmp_path: Path, write
     export = write_export(study.judgments, study.stimuli)
     assert main([str(export), "--anchor", "a&b_<i>", "-o", str(out), *FAST]) == 0
     assert "<i>" not in (out / "report.html").read_text()
-    assert "a\\&b\\_<i>" in (out / "bd_rates.tex").read_text()
-    assert "\\$x\\textasciicircum{}2\\$ | 50\\%" in (out / "bd_rates.tex").read_text()
+    assert "a\\&b\\_\\textless{}i\\textgreater{}" in (out / "bd_rates.tex").read_text()
+    assert "\\$x\\textasciicircum{}2\\$ \\textbar{} 50\\%" in (out / "bd_rates.tex").read_text()
     assert "$x^2$ \\| 50%" in (out / "bd_rates.md").read_text()
     table = pd.read_csv(out / "bd_rates.csv")
     assert table["test"].tolist() == ["$x^2$ | 50%"]

@@ -95,6 +95,14 @@ def test_single_points_are_bounded_by_their_neighbours() -> None:
     assert (two.ratio_low, two.ratio_high) == (0.0, pytest.approx(2 / 3))
 
 
+def test_a_curve_that_does_not_rise_bounds_nothing() -> None:
+    """Several rate points pooled into one knot: monotony, which the bounds rest on, does not hold."""
+    flat = curve(RATES, [1500.0, 1480.0, 1460.0, 1440.0])
+    for result in (compare_curves(curve(RATES, ELO), flat), compare_curves(flat, flat)):
+        assert result.status == "single_point"
+        assert (result.ratio_low, result.ratio_high) == (0.0, math.inf)
+
+
 @pytest.mark.parametrize(
     ("rates", "quality", "said"),
     [

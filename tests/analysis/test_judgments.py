@@ -12,6 +12,7 @@ import pytest
 from analysis.contract import JUDGMENT_NAMES, STIMULUS_NAMES
 from analysis.errors import (
     MalformedRowError,
+    MalformedTableError,
     MixedJudgmentsError,
     NothingToAnalyseError,
     SeveralStudiesError,
@@ -62,6 +63,12 @@ def test_several_studies_need_a_name(small_study: SimulatedStudy, write_export: 
     assert len(read_tables(folder, "simulated").judgments) == 800
     with pytest.raises(UnknownStudyError, match="no study 'third'"):
         read_tables(folder, "third")
+
+
+def test_stimuli_of_another_study_are_named(small_study: SimulatedStudy) -> None:
+    """The table holds rows, and none of the study that was judged."""
+    with pytest.raises(MalformedTableError, match="stimuli: holds no rows of study 'simulated'"):
+        tables_from_frames(small_study.judgments, small_study.stimuli.assign(study="other"))
 
 
 def test_row_numbers_survive_the_choice_of_a_study(

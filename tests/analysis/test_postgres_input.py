@@ -10,7 +10,12 @@ from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.engine import URL
 
 from analysis.analyze_study import main
-from analysis.errors import DatabaseRefusedError, SeveralStudiesError, UnknownStudyError
+from analysis.errors import (
+    DatabaseRefusedError,
+    MalformedTableError,
+    SeveralStudiesError,
+    UnknownStudyError,
+)
 from analysis.judgments import read_tables
 from analysis.simulation import SimulatedStudy
 
@@ -49,6 +54,14 @@ def test_the_study_is_named_or_asked_for(address: str) -> None:
     with pytest.raises(UnknownStudyError, match="no study 'odd' here; there is other, simulated"):
         read_tables(address, "odd")
     assert len(read_tables(address, "other").judgments) == 200
+
+
+def test_a_study_without_a_judgment_yet_is_told_from_an_unknown_one(address: str, engine: Engine) -> None:
+    """Its stimuli are loaded, and raters have not begun."""
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM judgments WHERE study = 'other'"))
+    with pytest.raises(MalformedTableError, match="view judgments: holds no rows"):
+        read_tables(address, "other")
 
 
 def test_the_whole_command_on_an_address(address: str, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from analysis.bradley_terry import BradleyTerry
+from analysis.document import results_document
 from analysis.elo import ELO_PER_LOGIT
 from analysis.errors import AnalysisError
 from analysis.judgments import Comparisons, tables_from_frames
@@ -79,6 +80,13 @@ def test_a_lone_codec_is_refused() -> None:
     study = simulate_study(4, savings={"a": 1.0}, judgments=400)
     with pytest.raises(AnalysisError, match="'a' is the only codec that was judged"):
         analyse_study(tables_from_frames(study.judgments, study.stimuli), Options(anchor="a"))
+
+
+def test_ties_alone_give_no_bound(small_study: SimulatedStudy) -> None:
+    """Every score is equal, and rounding must not decide which codec needs fewer bits."""
+    tables = tables_from_frames(small_study.judgments.assign(choice="tie"), small_study.stimuli)
+    document = results_document(analyse_study(tables, Options(anchor="old", replicates=100)))
+    assert [(row["bound"], row["apart_share"]) for row in document["bd_rates"]] == [("no bound", None)] * 2
 
 
 def test_a_condition_that_was_never_judged_is_said(small_study: SimulatedStudy) -> None:
