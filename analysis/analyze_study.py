@@ -16,37 +16,42 @@ if not __package__:
     # would stand in the way of others of the same name.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from analysis.arguments import command_line, options_from, output_folder, parser, printable
-from analysis.document import results_document
 from analysis.errors import AnalysisError
-from analysis.judgments import read_tables
-from analysis.publication import table_text
-from analysis.report import write_outputs
-from analysis.results import analyse_study
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one analysis and returns the exit status: 0, or 2 after one line that says what is wrong."""
-    from tqdm import tqdm
-
-    arguments = parser().parse_args(argv)
     try:
-        options = options_from(arguments)
-        folder = output_folder(arguments)
-        tables = read_tables(arguments.input, arguments.study)
-        total = 3 * options.replicates
-        with tqdm(
-            total=total, desc="resampling", unit="fit", disable=not sys.stderr.isatty(), leave=False
-        ) as bar:
-            result = analyse_study(tables, options, progress=bar.update)
-        document = results_document(result, command_line(arguments, options, folder))
-        report = write_outputs(document, folder)
+        return _analyse(argv)
     except AnalysisError as error:
         print(f"analyze-study: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("analyze-study: interrupted; nothing was written", file=sys.stderr)
         return 130
+
+
+def _analyse(argv: Sequence[str] | None) -> int:
+    # Imported here: pandas and SciPy take a second or two, in which Ctrl-C must be one line as well.
+    from tqdm import tqdm
+
+    from analysis.arguments import command_line, options_from, output_folder, parser
+    from analysis.document import results_document
+    from analysis.judgments import read_tables
+    from analysis.report import write_outputs
+    from analysis.results import analyse_study
+
+    arguments = parser().parse_args(argv)
+    options = options_from(arguments)
+    folder = output_folder(arguments)
+    tables = read_tables(arguments.input, arguments.study)
+    total = 3 * options.replicates
+    with tqdm(
+        total=total, desc="resampling", unit="fit", disable=not sys.stderr.isatty(), leave=False
+    ) as bar:
+        result = analyse_study(tables, options, progress=bar.update)
+    document = results_document(result, command_line(arguments, options, folder))
+    report = write_outputs(document, folder)
     try:
         _say(document, report)
     except BrokenPipeError:
@@ -57,6 +62,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _say(document: Mapping[str, Any], report: Path) -> None:
+    from analysis.arguments import printable
+    from analysis.publication import table_text
+
     if document["label"]:
         print(document["label"])
     print(table_text(document))

@@ -251,10 +251,26 @@ def test_an_interrupt_is_one_line(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("analysis.analyze_study.analyse_study", interrupted)
+    monkeypatch.setattr("analysis.results.analyse_study", interrupted)
     assert main([str(export), "--anchor", "old", "-o", str(tmp_path / "out"), *FAST]) == 130
     assert capsys.readouterr().err == "analyze-study: interrupted; nothing was written\n"
     assert not (tmp_path / "out").exists()
+
+
+def test_an_interrupt_while_starting_is_one_line(export: Path, tmp_path: Path) -> None:
+    """Libraries take a second or two to load, and Ctrl-C then shows no traceback either."""
+    program = (
+        "import os, signal, sys\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'pandas': os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+        "from analysis.analyze_study import main\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    command = [sys.executable, "-c", program, str(export), "--anchor", "old", "-o", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert (done.returncode, done.stderr) == (130, "analyze-study: interrupted; nothing was written\n")
 
 
 def test_the_reference_is_the_zero_and_never_in_a_bd_rate(standard: Path) -> None:
