@@ -36,7 +36,10 @@ DATABASE = "matchrate"
 USER = "matchrate"
 PORT = 5432
 START_TIMEOUT_S = 60.0
-STOP_TIMEOUT_S = 8.0
+STOP_TIMEOUT_S = 4.0
+QUIT_TIMEOUT_S = 0.75
+#: A killed server's last processes let go of its memory within this time.
+RELEASE_TIMEOUT_S = 8.0
 #: The longest path of a Unix socket is 103 bytes on macOS and 107 on Linux.
 LONGEST_SOCKET = 100
 
@@ -210,7 +213,7 @@ class EmbeddedPostgres:
 
     def _launch_patiently(self) -> None:
         """Launch; after a kill, the old server's last processes may hold its memory for a moment longer."""
-        deadline = time.monotonic() + STOP_TIMEOUT_S
+        deadline = time.monotonic() + RELEASE_TIMEOUT_S
         while True:
             try:
                 return self._launch()
@@ -288,7 +291,11 @@ class EmbeddedPostgres:
         process, self._process = self._process, None
         pid = process.pid if process is not None else self._server_pid()
         # `fast` ends the sessions and checkpoints; `immediate` leaves the rest to crash recovery.
-        for sign, seconds in ((signal.SIGINT, STOP_TIMEOUT_S), (signal.SIGQUIT, 2.0), (signal.SIGKILL, 2.0)):
+        for sign, seconds in (
+            (signal.SIGINT, STOP_TIMEOUT_S),
+            (signal.SIGQUIT, QUIT_TIMEOUT_S),
+            (signal.SIGKILL, QUIT_TIMEOUT_S),
+        ):
             if pid is None or not _is_alive(pid, process):
                 break
             with suppress(ProcessLookupError):
