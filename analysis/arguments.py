@@ -31,6 +31,12 @@ def parser() -> argparse.ArgumentParser:
         "--zero", metavar="CONDITION", help="the condition fixed at Elo 1500 (default: the original)"
     )
     made.add_argument(
+        "--rate",
+        choices=("file", "payload"),
+        default="file",
+        help="bits of the file, or without its container",
+    )
+    made.add_argument(
         "--rate-mean",
         choices=("geometric", "arithmetic"),
         default="geometric",
@@ -55,6 +61,7 @@ def options_from(arguments: argparse.Namespace) -> Options:
         anchor=arguments.anchor,
         test=arguments.test,
         zero=arguments.zero,
+        rate=arguments.rate,
         rate_mean=arguments.rate_mean,
         replicates=arguments.replicates,
         seed=arguments.seed,
@@ -90,6 +97,7 @@ def command_line(arguments: argparse.Namespace, options: Options, folder: Path) 
         ("--test", options.test),
         ("-o", folder),
         ("--zero", options.zero),
+        ("--rate", options.rate),
         ("--rate-mean", options.rate_mean),
         ("--replicates", options.replicates),
         ("--seed", options.seed),

@@ -81,6 +81,7 @@ def results_document(result: StudyResult, command: Sequence[str] = ()) -> dict[s
                 for kind, r in result.resampled.resampled.items()
             ],
         },
+        "rate": options.rate,
         "rate_mean": options.rate_mean,
         "rate_means_differ": result.means_differ,
         "mode": "anchor" if options.anchor is not None else "test",
@@ -230,8 +231,10 @@ def provenance_line(document: Mapping[str, Any]) -> str:
     """One line that stamps every output."""
     stamp, counts = document["provenance"], document["counts"]
     label = f"{document['label']}. " if document["label"] else ""
+    payload = "rates of the payload; " if document["rate"] == "payload" else ""
+    versions = ", ".join(f"{name} {version}" for name, version in stamp["versions"].items())
     return (
         f"{label}Study {document['study']}; {counts['judgments']} judgments, {counts['raters']} raters, "
-        f"{counts['judgments_excluded']} excluded; data sha256 {stamp['data_sha256']}; seed {stamp['seed']}; "
-        f"matchrate {stamp['versions']['matchrate']}"
+        f"{counts['judgments_excluded']} excluded; {payload}data sha256 {stamp['data_sha256']}; "
+        f"seed {stamp['seed']}; {versions}"
     )

@@ -139,7 +139,8 @@ def _dress(axes: Axes, document: Mapping[str, Any]) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.grid(True, color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
-    axes.set_xlabel("rate (bits per pixel, logarithmic; points of one rate are set side by side)")
+    bits = "bits per pixel" if document["rate"] == "file" else "bits of payload per pixel"
+    axes.set_xlabel(f"rate ({bits}, logarithmic; points of one rate are set side by side)")
     percent = document["provenance"]["confidence_percent"]
     axes.set_ylabel("Elo")
     title = f"{document['study']}: Elo over rate, {percent:g} % intervals"

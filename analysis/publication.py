@@ -41,6 +41,7 @@ def _csv(columns: Sequence[str], rows: Sequence[Row], document: Row) -> str:
         "study": document["study"],
         "evidence": document["evidence"],
         "confidence": stamp["confidence"],
+        "rate": document["rate"],
         "rate_mean": document["rate_mean"],
         "study_judgments": counts["judgments"],
         "study_raters": counts["raters"],

@@ -14,6 +14,8 @@ from analysis.errors import NothingToAnalyseError
 from analysis.judgments import StudyTables
 
 RateMean = Literal["geometric", "arithmetic"]
+#: Bits of the whole file, or of the payload without its container.
+RateBasis = Literal["file", "payload"]
 #: The two means are both printed where they differ by more than this share.
 MEANS_DIFFER = 0.005
 #: A stimulus further than this from its target is counted in the report.
@@ -83,13 +85,13 @@ class ConditionRates:
         return {codec: tuple(sorted(by_codec[codec], key=rate.__getitem__)) for codec in sorted(by_codec)}
 
 
-def condition_rates(tables: StudyTables) -> ConditionRates:
+def condition_rates(tables: StudyTables, basis: RateBasis = "file") -> ConditionRates:
     """Rates of the scored conditions over shared sources.
 
     A source counts at a rate point only if every codec with that rate point has a stimulus of it there, and
     if every codec has a stimulus of it at all. A stimulus that missed its target and was never judged counts
     as lacking; a codec of which nothing was ever judged is not asked. Raises NothingToAnalyseError when a
-    condition keeps no source.
+    condition keeps no source, or `basis` is payload and a stimulus has no payload bytes.
     """
     stimuli = tables.stimuli
     scored = stimuli[stimuli["role"] == "scored"]
@@ -108,6 +110,11 @@ def condition_rates(tables: StudyTables) -> ConditionRates:
     log_bpp = np.full((len(conditions), len(sources)), np.nan)
     row, column = ({name: i for i, name in enumerate(names)} for names in (conditions, sources))
     log_bpp[present["condition"].map(row), present["source"].map(column)] = np.log(present["bpp"])
+    # Targets are bits of the file, whatever the curves are drawn over.
+    missed = np.abs(np.exp(log_bpp) / targets[:, None] - 1.0) > MISMATCH
+    if basis == "payload":
+        payload = np.log(_payload_bpp(tables, present))
+        log_bpp[present["condition"].map(row), present["source"].map(column)] = payload
     left_out = _left_out(conditions, codecs, targets, sources, log_bpp)
     for cell in left_out:
         log_bpp[[row[condition] for condition in cell.conditions], column[cell.source]] = np.nan
@@ -119,7 +126,6 @@ def condition_rates(tables: StudyTables) -> ConditionRates:
             "remove it from the stimuli and the judgments, or add the missing stimuli"
         )
     used = np.isfinite(log_bpp)
-    missed = np.abs(np.exp(log_bpp) / targets[:, None] - 1.0) > MISMATCH
     name = None if reference.empty else str(reference.iloc[0])
     return ConditionRates(
         conditions,
@@ -132,6 +138,19 @@ def condition_rates(tables: StudyTables) -> ConditionRates:
         int((missed & used).sum()),
         never_judged,
     )
+
+
+def _payload_bpp(tables: StudyTables, present: pd.DataFrame) -> NDArray[np.float64]:
+    bpp = (8 * present["payload_bytes"] / (present["width"] * present["height"])).to_numpy(dtype=float)
+    unknown = np.flatnonzero(~(bpp > 0))
+    if len(unknown):
+        first = present.iloc[int(unknown[0])]
+        raise NothingToAnalyseError(
+            f"{tables.origin}: the stimuli table has no payload_bytes, width or height of source "
+            f"{first['source']!r} under condition {first['condition']!r} ({len(unknown)} such stimuli); "
+            "rates of the whole file need none of them: --rate file"
+        )
+    return bpp
 
 
 def _judged_codecs(tables: StudyTables, scored: pd.DataFrame) -> set[str]:

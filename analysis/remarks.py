@@ -44,6 +44,8 @@ def remarks(result: StudyResult) -> list[str]:
             pooled = f"{curve.violations} of {points} rate points were pooled"
             said.append(f"{codec}: {pooled}, as Elo fell while rate rose.")
     said += [sentence for c in result.codec_comparisons for sentence in _comparison_warnings(c)]
+    if result.options.rate == "payload":
+        said.append("Rates are those of the payload, without containers; targets are those of whole files.")
     if result.rates.mismatched:
         said.append(f"{result.rates.mismatched} stimuli are more than 2 % off their target rate.")
     if result.rates.left_out:

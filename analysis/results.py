@@ -14,7 +14,7 @@ from analysis.curves import Curve, Floats
 from analysis.elo import ELO_PER_LOGIT, elo
 from analysis.errors import AnalysisError, UnknownCodecError, UnknownConditionError
 from analysis.judgments import Comparisons, StudyTables, select_comparisons
-from analysis.rates import MEANS_DIFFER, ConditionRates, RateMean, condition_rates
+from analysis.rates import MEANS_DIFFER, ConditionRates, RateBasis, RateMean, condition_rates
 from analysis.scaling import ScalingModel, Scores
 
 
@@ -25,6 +25,7 @@ class Options:
     anchor: str | None = None
     test: str | None = None
     zero: str | None = None
+    rate: RateBasis = "file"
     rate_mean: RateMean = "geometric"
     replicates: int = 1000
     seed: int = 0
@@ -126,7 +127,7 @@ def analyse_study(
     as asked; a comparison of two codecs that cannot be made is a result with its status and bounds.
     """
     model = model or BradleyTerry()
-    rates = condition_rates(tables)
+    rates = condition_rates(tables, options.rate)
     comparisons = select_comparisons(
         tables, left_out=rates.left_out_cells, include_simulated=options.include_simulated
     )

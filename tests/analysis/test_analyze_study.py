@@ -80,6 +80,7 @@ def test_every_output_carries_the_stamp_and_the_label(standard: Path) -> None:
             "20 raters",
             "0 excluded",
             "matchrate 0.",
+            f"numpy {np.__version__}",
         ):
             assert part in text, (name, part)
     png = (out / "elo_curves.png").read_bytes()
@@ -431,6 +432,28 @@ def test_both_means_are_printed_where_they_differ(tmp_path: Path, write_export: 
     assert main(arguments) == 0
     other = results(again)["bd_rates"][0]
     assert other["bd_rate_percent"] == pytest.approx(document["bd_rates"][0]["other_mean_percent"])
+
+
+def test_rates_of_the_payload_are_labelled(
+    small_study: SimulatedStudy, write_export: FolderMaker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A codec whose container is a fifth of its file gains by that much, and every output says why."""
+    stimuli = small_study.stimuli.copy()
+    stimuli["payload_bytes"] = stimuli["bytes"] * np.where(stimuli["codec"] == "new", 0.8, 1.0) // 1
+    export = write_export(small_study.judgments, stimuli)
+    ratios = {}
+    for rate in ("file", "payload"):
+        out = tmp_path / rate
+        assert main([str(export), "--anchor", "old", "--rate", rate, "-o", str(out), *FAST]) == 0
+        ratios[rate] = {row["test"]: row["log_ratio"] for row in results(out)["bd_rates"]}
+    assert ratios["payload"]["new"] - ratios["file"]["new"] == pytest.approx(np.log(0.8), abs=1e-3)
+    assert ratios["payload"]["mid"] == pytest.approx(ratios["file"]["mid"], abs=1e-6)
+    assert "Rates are those of the payload" in capsys.readouterr().out
+    assert "--rate payload" in results(out)["provenance"]["command"]
+    for name in ("bd_rates.md", "bd_rates.tex", "elo_curves.svg", "report.html"):
+        assert "of the payload" in (out / name).read_text()
+    for name in ("bd_rates.csv", "scores.csv"):
+        assert set(pd.read_csv(out / name)["rate"]) == {"payload"}
 
 
 def test_few_clusters_are_said(standard: Path) -> None:

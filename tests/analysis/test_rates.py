@@ -111,6 +111,21 @@ def test_stimuli_far_from_their_target_are_counted() -> None:
     assert condition_rates(tables_of(FULL)).mismatched == 4
 
 
+def test_payload_rates_leave_out_the_container() -> None:
+    """8 x payload bytes / pixels; the miss of a target is still that of the file."""
+    tables = tables_of(FULL)
+    stimuli = tables.stimuli.assign(width=100, height=80)
+    stimuli["payload_bytes"] = (stimuli["bpp"] * 1000 - 50).round()
+    rates = condition_rates(tables_from_frames(tables.judgments, stimuli), "payload")
+    by_name = dict(zip(rates.conditions, np.exp(rates.mean("geometric")[0]), strict=True))
+    assert by_name["old@0.1"] == pytest.approx(np.sqrt(0.05 * 0.071))
+    assert by_name["new@0.2"] == pytest.approx(np.sqrt(0.15 * 0.192))
+    assert rates.mismatched == condition_rates(tables).mismatched == 4
+    stimuli.loc[2, "payload_bytes"] = np.nan
+    with pytest.raises(NothingToAnalyseError, match=r"no payload_bytes, .* \(1 such stimuli\).*--rate file"):
+        condition_rates(tables_from_frames(tables.judgments, stimuli), "payload")
+
+
 def test_codecs_are_listed_in_the_order_of_rate() -> None:
     """By number: as text 10.0 would come before 2.0."""
     rows = [(s, c, t, t) for s in ("cat", "dog") for c in ("old", "new") for t in (2.0, 10.0)]
