@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.synchronize import Event
+from multiprocessing.connection import Connection, wait
 from typing import TypeVar
 
 from stimuli.errors import EncodingError
@@ -42,7 +42,8 @@ def run_jobs(
         return
     # Forked children would inherit the threads and locks of a server or a test run.
     context = multiprocessing.get_context("spawn")
-    stop = context.Event()
+    # Not an Event: setting one waits for every process that waits for it, and so for ever for a killed one.
+    stop, running = context.Pipe(duplex=False)
     pool = ProcessPoolExecutor(min(workers, len(jobs)), context, initializer=_start, initargs=(stop,))
     done = False
     try:
@@ -52,25 +53,27 @@ def run_jobs(
         done = True
     except BrokenProcessPool:
         raise EncodingError(
-            "a worker process died, perhaps for want of memory; run again to resume, with fewer workers"
+            "a worker process died, perhaps for want of memory or of a crash inside a codec; "
+            "run again to resume, with fewer workers"
         ) from None
     finally:
         if not done:
-            stop.set()
+            running.close()
         pool.shutdown(wait=True, cancel_futures=True)
+        running.close()
+        stop.close()
 
 
-def _start(stop: Event) -> None:
+def _start(stop: Connection) -> None:
     """In a new worker: leave Ctrl-C to the parent, and watch for the moment to end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_watch, args=(stop,), daemon=True).start()
 
 
-def _watch(stop: Event) -> None:
+def _watch(stop: Connection) -> None:
+    """Wait until the other end is closed, by the parent or with it."""
     parent = multiprocessing.parent_process()
-    while parent is not None and parent.is_alive():
-        if stop.wait(0.2):
-            break
+    wait([stop] if parent is None else [stop, parent.sentinel])
     # Files are written whole or not at all, so that a worker may end at any moment.
     end_all()
     os._exit(1)

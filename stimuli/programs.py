@@ -7,11 +7,14 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 _running: set[subprocess.Popen[bytes]] = set()
 _lock = threading.Lock()
+#: Bytes of standard error that are kept.
+_TAIL = 4096
 
 
 class ProgramError(Exception):
@@ -35,16 +38,20 @@ def run_program(argv: Sequence[str], *, cwd: Path, timeout: float) -> None:
         raise ProgramError(f"{name} could not be started ({error.strerror or error})") from None
     with _lock:
         _running.add(process)
+    last_words = bytearray()
+    reader = threading.Thread(target=_listen, args=(process, last_words), daemon=True)
     try:
-        _, stderr = process.communicate(timeout=timeout)
-    except subprocess.TimeoutExpired:
-        raise ProgramError(
-            f"{name} was ended after {timeout:g} s; raise `timeout` if it needs longer"
-        ) from None
+        reader.start()
+        if not _ended(process, reader, time.monotonic() + timeout):
+            raise ProgramError(f"{name} was ended after {timeout:g} s; raise `timeout` if it needs longer")
     finally:
-        _end(process)
+        # A program that ended well may have left others of its group behind.
+        _kill_group(process)
+        process.wait()
         with _lock:
             _running.discard(process)
+    reader.join(1)
+    stderr = bytes(last_words)
     if process.returncode != 0:
         how = f"exit {process.returncode}"
         if process.returncode < 0:
@@ -53,18 +60,33 @@ def run_program(argv: Sequence[str], *, cwd: Path, timeout: float) -> None:
         raise ProgramError(f"{name} failed ({how}){_tail(stderr)}")
 
 
+def _ended(process: subprocess.Popen[bytes], reader: threading.Thread, until: float) -> bool:
+    """Wait for a program; its standard error ends with it, unless a child of its own keeps that open."""
+    while process.poll() is None:
+        if time.monotonic() >= until:
+            return False
+        if reader.is_alive():
+            reader.join(min(0.1, max(0.0, until - time.monotonic())))
+        else:
+            time.sleep(0.001)
+    return True
+
+
+def _listen(process: subprocess.Popen[bytes], last_words: bytearray) -> None:
+    """Read standard error to its end and keep its tail: it may be endless."""
+    assert process.stderr is not None
+    with contextlib.suppress(OSError, ValueError), process.stderr as stderr:
+        while piece := os.read(stderr.fileno(), 65536):
+            last_words += piece
+            del last_words[:-_TAIL]
+
+
 def end_all() -> None:
     """End every program that this process is running; for the moment before it ends itself."""
     with _lock:
         running = list(_running)
     for process in running:
         _kill_group(process)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        _kill_group(process)
-        process.communicate()
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
@@ -76,5 +98,6 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
 
 
 def _tail(stderr: bytes) -> str:
-    lines = [line.strip() for line in stderr.decode(errors="replace").splitlines() if line.strip()]
+    text = "".join(c if c.isprintable() or c.isspace() else "?" for c in stderr.decode(errors="replace"))
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     return f": {lines[-1][-200:]}" if lines else " and said nothing"

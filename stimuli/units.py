@@ -192,7 +192,8 @@ def _blank_stimulus(unit: Unit, target: float, picture: KeptPicture) -> Stimulus
 def _encode(codec: Codec, unit: Unit, pixels: Pixels, quality: Mapping[str, float]) -> Try:
     start = _cpu_seconds()
     try:
-        bitstream = codec.encode(pixels, quality)
+        # A copy of its own: a codec that works in place would spoil the source of every later try.
+        bitstream = codec.encode(pixels.copy(), quality)
     except (Exception, SystemExit) as error:
         at = ", ".join(f"{name} {value:g}" for name, value in quality.items())
         reason = f"encoding at {at} failed: {_reason(error)}"

@@ -11,6 +11,7 @@ from types import ModuleType
 import numpy as np
 import numpy.typing as npt
 import pytest
+import tifffile
 from PIL import Image
 
 from stimuli.encoding import encode_study
@@ -98,6 +99,25 @@ BAD_FILES: dict[str, tuple[str, str, str, str]] = {
         "pairing",
         "allows no pair",
     ),
+    "target below any file": ("[0.5, 1.0]", "[5e-324, 1.0]", "targets[0]", "is below 1e-06 bpp"),
+    "too many targets": (
+        "[0.5, 1.0]",
+        str([i / 1000 for i in range(1, 10_001)]),
+        "targets",
+        "has 10000 rate points; the most is 100",
+    ),
+    "number of 400 digits": ("seed = 3", "seed = 1" + "0" * 400, "seed", "more than 64 bits"),
+    "number of 5000 digits": ("seed = 3", "seed = " + "9" * 5000, "", "is not TOML"),
+    "brackets without end": ("seed = 3", "seed = " + "[" * 5000, "", "is not TOML"),
+    "sources as text": (
+        'sources = { folder = "sources" }',
+        'sources = "sources"',
+        "sources",
+        "must be a table or a list of tables, got 'sources'",
+    ),
+    "no table of sources": ('sources = { folder = "sources" }', "sources = []", "sources", "must be a table"),
+    "folder with a line break": ('"sources" }', '"a\\nb" }', "sources.folder", "is not a folder: a b"),
+    "folder with a long name": ('"sources" }', f'"{"a" * 5000}" }}', "sources.folder", "File name too long"),
     "no sources": ('sources = { folder = "sources" }\n', "", "sources", "is missing"),
     "no such folder": ('"sources" }', '"photos" }', "sources.folder", "is not a folder: photos"),
     "folder without pictures": ('"sources" }', '"empty" }', "sources.folder", "holds no PNG"),
@@ -209,6 +229,27 @@ BAD_COMMANDS: dict[str, tuple[str, str, str, str]] = {
     "unknown direction": ("[0, 63]", '[0, 63], direction = "left"', "direction", "'up', 'down'"),
     "start outside": ("[0, 63]", "[0, 63], start = 70", "quality.start", "must lie in the range"),
     "unknown scale key": ("[0, 63]", "[0, 63], steps = 1", "quality.steps", "is not known"),
+    "step not a number": ("[0, 63]", "[0, 63], step = nan", "quality.step", "must be a number"),
+    "step too small": ("[0, 63]", "[0, 63], step = 1e-300", "quality", "at most 1e+12 steps"),
+    "range too wide": ("[0, 63]", "[-1e308, 1e308]", "quality", "at most 1e+12 steps"),
+    "timeout infinite": (
+        'family = "command"',
+        'family = "command"\ntimeout = inf',
+        "timeout",
+        "positive number of seconds up to",
+    ),
+    "no program": (
+        'encode = ["{python}", "{input}"',
+        'encode = ["{input}"',
+        "encode",
+        "must begin with a program",
+    ),
+    "version of a picture": (
+        'family = "command"',
+        'family = "command"\nversion = ["{python}", "{input}"]',
+        "version",
+        "unknown placeholder {input}",
+    ),
     "timeout zero": ('family = "command"', 'family = "command"\ntimeout = 0', "timeout", "positive number"),
     "extension with a dot": (
         'family = "command"',
@@ -298,6 +339,35 @@ def _float(folder: Path, pixels: Pixels) -> str:
     return "bad.tif"
 
 
+def _tiff(**options: object) -> Callable[[Path, Pixels], str]:
+    def write(folder: Path, pixels: Pixels) -> str:
+        sixteen = pixels * np.uint16(257)
+        if options.get("planarconfig") == "separate":
+            sixteen = np.ascontiguousarray(sixteen.transpose(2, 0, 1))
+        elif "extrasamples" in options:
+            sixteen = np.dstack([sixteen, sixteen[..., 0]])
+        tifffile.imwrite(folder / "bad.tif", sixteen, photometric="rgb", metadata=None, **options)
+        return "bad.tif"
+
+    return write
+
+
+def _without_end(folder: Path, pixels: Pixels) -> str:
+    Image.fromarray(pixels).save(folder / "bad.png")
+    (folder / "bad.png").write_bytes((folder / "bad.png").read_bytes()[:-14])
+    return "bad.png"
+
+
+def _hdr(folder: Path, pixels: Pixels) -> str:
+    """A PNG that says BT.2100 PQ by a cICP chunk behind its header."""
+    Image.fromarray(pixels).save(folder / "bad.png")
+    data = (folder / "bad.png").read_bytes()
+    body = b"cICP" + bytes([9, 16, 0, 1])
+    chunk = struct.pack(">I", 4) + body + struct.pack(">I", zlib.crc32(body))
+    (folder / "bad.png").write_bytes(data[:33] + chunk + data[33:])
+    return "bad.png"
+
+
 BAD_PICTURES: dict[str, tuple[Callable[[Path, Pixels], str], str]] = {
     "CMYK JPEG": (_save("bad.jpg", "CMYK"), "is CMYK; convert it to RGB"),
     "CMYK TIFF": (_save("bad.tif", "CMYK"), "is CMYK; convert it to RGB"),
@@ -321,6 +391,10 @@ BAD_PICTURES: dict[str, tuple[Callable[[Path, Pixels], str], str]] = {
     "bomb beyond Pillow's own limit": (_bytes("bad.png", png_header(60000, 60000)), "80,000,000 pixels"),
     "tiny": (_bytes("bad.ppm", b"P6\n4 4\n255\n" + bytes(48)), "is 4x4; the least is 16"),
     "two pages": (_pages, "holds more than one picture"),
+    "16 bit in planes": (_tiff(planarconfig="separate"), "keeps 16-bit colours in separate planes"),
+    "a fourth channel": (_tiff(extrasamples=["unspecified"]), "has a channel besides its colours"),
+    "PNG without its last bytes": (_without_end, "is truncated"),
+    "HDR": (_hdr, "has a cICP chunk of another colour space"),
     "broken profile": (_save("bad.png", "RGB", icc_profile=b"x" * 200), "has an ICC profile that cannot"),
 }
 

@@ -34,6 +34,7 @@ from stimuli.manifest import (
 from stimuli.pictures import load_picture, png_chunks, png_pixels
 from stimuli.study import STATUSES, read_study
 from stimuli.template import write_template
+from stimuli.tries import TryCache
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -424,6 +425,42 @@ def test_template_is_a_study(studies: ModuleType, tmp_path: Path) -> None:
 def test_no_manifest_names_the_command_that_writes_one(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="run `matchrate encode`"):
         read_manifest(tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(studies: ModuleType, tmp_path: Path) -> None:
+    """A file where a folder must be, as a stand-in for a full or read-only disk: path, reason, next step."""
+    folder = studies.write_study(tmp_path, ALL_CODECS)
+    (folder / "stimuli").mkdir()
+    (folder / "stimuli" / "pictures").write_text("in the way")
+    for workers in (1, 2):
+        with pytest.raises(EncodingError, match=r"stimuli/pictures: File exists; free space .* run again"):
+            encode_study(read_study(folder), workers=workers, progress=False)
+
+
+def test_a_flipped_digit_in_a_record_is_no_record(encoded_template: Path, tmp_path: Path) -> None:
+    """A width that was changed in the cache never becomes the width of a source."""
+    folder = tmp_path / "study"
+    shutil.copytree(encoded_template, folder)
+    for file in (folder / "stimuli" / "tries").rglob("*.json"):
+        assert '"width": 128' in file.read_text()
+        file.write_text(file.read_text().replace('"width": 128', '"width": 129'))
+    again = encode_study(read_study(folder), workers=1, progress=False)
+    assert without_times(again) == without_times(read_manifest(encoded_template))
+
+
+def test_a_codec_whose_sizes_do_not_repeat_is_told(
+    studies: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The size that was matched and the bytes that are kept are of one try, or there is no stimulus."""
+    folder = studies.command_study(tmp_path)
+    program = folder / "toycodec.py"
+    program.write_text(
+        program.read_text() + "\nif mode == 'enc':\n    import os\n"
+        "    open(target, 'ab').write(bytes(os.getpid() % 97))\n"
+    )
+    monkeypatch.setattr(TryCache, "load_try", lambda cache, key: None)
+    with pytest.raises(CodecError, match=r"bytes and then .* for the same input"):
+        encode_study(read_study(folder), workers=1, progress=False)
 
 
 def test_a_codec_that_fails_is_one_line(studies: ModuleType, tmp_path: Path) -> None:

@@ -157,6 +157,50 @@ def test_exif_orientation_is_applied_once(tmp_path: Path, photograph: Pixels) ->
     assert (info.height, info.width) == turned.shape[:2]
 
 
+TURNS: dict[int, Callable[[Pixels], Pixels]] = {
+    1: lambda p: p,
+    2: lambda p: p[:, ::-1],
+    3: lambda p: p[::-1, ::-1],
+    4: lambda p: p[::-1],
+    5: lambda p: p.transpose(1, 0, 2),
+    6: lambda p: np.rot90(p, -1),
+    7: lambda p: p[::-1, ::-1].transpose(1, 0, 2),
+    8: lambda p: np.rot90(p),
+}
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif", "deflated.tif", "sixteen.tif"])
+@pytest.mark.parametrize("orientation", TURNS)
+def test_every_orientation_of_every_format_is_applied_once(
+    tmp_path: Path, name: str, orientation: int
+) -> None:
+    """Pillow turns TIFFs itself while loading them, and nothing else."""
+    pixels = np.zeros((32, 48, 3), np.uint8)
+    pixels[:16, :24], pixels[:16, 24:], pixels[16:, :24] = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+    if name.endswith(".tif"):
+        tag = (0x0112, 3, 1, orientation, True)
+        values = pixels * np.uint16(257) if name == "sixteen.tif" else pixels
+        compression = "zlib" if name == "deflated.tif" else None
+        tifffile.imwrite(tmp_path / name, values, photometric="rgb", compression=compression, extratags=[tag])
+    else:
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        options = {"quality": 100, "subsampling": 0} if name == "a.jpg" else {}
+        Image.fromarray(pixels).save(tmp_path / name, exif=exif, **options)
+    read = load_picture(tmp_path / name)
+    wanted = TURNS[orientation](pixels)
+    assert read.shape == wanted.shape
+    assert np.abs(read.astype(int) - wanted).max() <= (2 if name == "a.jpg" else 0)
+    info = inspect_picture(tmp_path / name)
+    assert (info.height, info.width) == read.shape[:2]
+
+
+def test_sixteen_bit_tiff_whose_white_is_zero(tmp_path: Path, sixteen: npt.NDArray[np.uint16]) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", sixteen[..., 1], photometric="miniswhite")
+    wanted = rounded(65535 - sixteen[..., 1])
+    assert np.array_equal(load_picture(tmp_path / "a.tif"), np.repeat(wanted[..., None], 3, axis=2))
+
+
 def rgb_profile(gamma: float) -> bytes:
     """A matrix profile with the sRGB primaries and another gamma, by the ICC specification (v2)."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import shutil
 import sys
+import tracemalloc
 from pathlib import Path
 from types import ModuleType
 
@@ -16,7 +17,7 @@ from PIL import Image
 from stimuli.codecs.command import CommandCodec
 from stimuli.codecs.registry import family_names, make_codec
 from stimuli.encoding import encode_study
-from stimuli.errors import CodecNotInstalledError, StudyFileError
+from stimuli.errors import CodecNotInstalledError, StimuliError, StudyFileError
 from stimuli.manifest import picture_path, read_manifest, verify_manifest
 from stimuli.pictures import load_picture, png_pixels
 from stimuli.programs import ProgramError
@@ -94,6 +95,47 @@ def test_a_broken_entry_point_is_named(tmp_path: Path, case: str) -> None:
     assert words in str(caught.value)
 
 
+FATAL = {
+    "leaves": ("raise SystemExit('no licence')", "codec 'thin-9' on source .*SystemExit: no licence"),
+    "crashes": (
+        "import ctypes; ctypes.string_at(0)",
+        "a worker process died, .* or of a crash inside a codec",
+    ),
+}
+
+
+@pytest.mark.usefixtures("thin_codec")
+@pytest.mark.parametrize("case", FATAL)
+def test_an_entry_point_that_ends_its_process_is_one_line(
+    studies: ModuleType, tmp_path: Path, case: str
+) -> None:
+    """The other worker waits for a signal at that moment, and the run must not wait for the dead one."""
+    code, words = FATAL[case]
+    module = tmp_path / "site" / "thincodec.py"
+    head = "    def encode(self, source, quality):\n"
+    module.write_text(module.read_text().replace(head, f"{head}        {code}\n"))
+    study = read_study(studies.entry_point_study(tmp_path / "study"))
+    with pytest.raises(StimuliError, match=words):
+        encode_study(study, workers=2, progress=False)
+
+
+@pytest.mark.usefixtures("thin_codec")
+def test_an_entry_point_that_works_in_place_spoils_nothing(studies: ModuleType, tmp_path: Path) -> None:
+    shas = []
+    for in_place in (False, True):
+        sys.modules.pop("thincodec", None)
+        module = tmp_path / "site" / "thincodec.py"
+        if in_place:
+            text = module.read_text()
+            module.write_text(
+                text.replace("        return head +", "        source[:] = 0\n        return head +")
+            )
+        study = read_study(studies.entry_point_study(tmp_path / f"study-{in_place}"))
+        manifest = encode_study(study, workers=1, progress=False)
+        shas.append([stimulus.bitstream_sha256 for stimulus in manifest.stimuli])
+    assert shas[0] == shas[1]
+
+
 @pytest.fixture
 def toy(studies: ModuleType, tmp_path: Path) -> dict[str, object]:
     """The settings of the toy program, which lies in tmp_path."""
@@ -154,6 +196,37 @@ def test_a_program_that_fails_is_one_line(
         codec.encode(photograph, {"quality": 8.0})
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_program_that_talks_without_end_is_not_kept_in_memory(
+    toy: dict[str, object], tmp_path: Path, photograph: Pixels
+) -> None:
+    words = "import sys\nfor i in range(100): sys.stderr.write('x' * 10**6)\nsys.exit('\\x1b[31mthe end')\n"
+    (tmp_path / "toycodec.py").write_text(words)
+    codec = make_codec("command", toy, tmp_path)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ProgramError, match=r"\(exit 1\): .*\?\[31mthe end$"):
+            codec.encode(photograph, {"quality": 8.0})
+        assert tracemalloc.get_traced_memory()[1] < 10**7
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_program_that_leaves_another_behind_has_ended(
+    toy: dict[str, object], tmp_path: Path, photograph: Pixels
+) -> None:
+    """Its own end counts, not that of a child that keeps standard error open; the child is ended too."""
+    program = (tmp_path / "toycodec.py").read_text()
+    child = "import subprocess\nfrom pathlib import Path\n"
+    child += "sleeper = subprocess.Popen(['sleep', '60'])\n"
+    child += f"Path({str(tmp_path / 'pid')!r}).write_text(str(sleeper.pid))\n"
+    (tmp_path / "toycodec.py").write_text(child + program)
+    codec = make_codec("command", toy | {"timeout": 30}, tmp_path)
+    assert codec.encode(photograph, {"quality": 8.0})
+    pid = (tmp_path / "pid").read_text()
+    state = Path(f"/proc/{pid}/stat")
+    assert not state.exists() or state.read_text().split()[2] in "ZX"
 
 
 def test_a_program_can_tell_its_version(toy: dict[str, object], tmp_path: Path) -> None:

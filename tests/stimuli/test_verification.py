@@ -60,7 +60,11 @@ ARTEFACTS: dict[str, Callable[[Path, Manifest], Path]] = {
     "shown reference": lambda folder, m: picture_path(folder, m.sources[1].shown_sha256),
     "source": lambda folder, m: folder / m.sources[0].path,
     "manifest": lambda folder, m: manifest_path(folder),
+    "try": lambda folder, m: sorted((folder / "stimuli" / "tries").rglob("*.try"))[0],
+    "record of a decode": lambda folder, m: sorted((folder / "stimuli" / "tries").rglob("*.json"))[0],
 }
+#: A cache may lack anything.
+CACHED = ("try", "record of a decode")
 
 
 @pytest.mark.parametrize("at", [0.0, 0.4, 1.0])
@@ -75,7 +79,31 @@ def test_one_flipped_byte_is_told_by_its_artefact(folder: Path, kind: str, at: f
     assert all("\n" not in line for line in lines)
 
 
-@pytest.mark.parametrize("kind", ARTEFACTS)
+@pytest.mark.parametrize("at", [0.0, 0.4, 0.9, 1.0])
+def test_one_flipped_byte_in_the_hash_of_the_manifest_is_told(folder: Path, at: float) -> None:
+    """Also in the name behind the hash, which `sha256sum -c` would look for."""
+    flip(manifest_path(folder).with_suffix(".sha256"), at)
+    (line,) = told(folder)
+    assert line.startswith("stimuli/manifest.json: was changed after it was written")
+
+
+def test_files_of_earlier_runs_are_hashed_too(folder: Path) -> None:
+    """A picture that no stimulus uses any more is no deviation while it is what its name says."""
+    data = png_bytes(np.zeros((16, 16, 3), np.uint8))
+    path = picture_path(folder, hashlib.sha256(data).hexdigest())
+    path.write_bytes(data)
+    assert told(folder) == []
+    flip(path)
+    (folder / "stimuli" / "bitstreams" / "notes.txt").write_text("mine")
+    lines = told(folder)
+    assert [line.split(":")[0] for line in lines] == [
+        "stimuli/bitstreams/notes.txt",
+        name_of(folder, path),
+    ]
+    assert all("is used by no stimulus" in line for line in lines)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in ARTEFACTS if kind not in CACHED])
 def test_a_missing_artefact_is_told(folder: Path, kind: str) -> None:
     file = ARTEFACTS[kind](folder, read_manifest(folder))
     file.unlink()
@@ -114,6 +142,41 @@ def test_figures_that_contradict_each_other_are_told(folder: Path) -> None:
     lines = told(folder)
     assert any("but its bytes make" in line for line in lines)
     assert any("but its bpp makes another" in line for line in lines)
+
+
+FORGED: dict[str, tuple[str, str, str]] = {
+    "payload": ('"payload_bytes": ', '"payload_bytes": 1', "bytes of payload"),
+    "inclusion": (
+        '"included": true,\n      "left_out": null',
+        '"included": false,\n      "left_out": "x"',
+        "is left out, which its",
+    ),
+    "dataset": (
+        '"dataset": null,\n      "decode_s"',
+        '"dataset": "kodak",\n      "decode_s"',
+        "has the dataset 'kodak'",
+    ),
+    "version": ('"codec_version": "', '"codec_version": "x', "contradicts its codec"),
+}
+
+
+@pytest.mark.parametrize("case", FORGED)
+def test_a_forged_field_is_told(folder: Path, case: str) -> None:
+    before, after, words = FORGED[case]
+    rewrite(folder, before, after)
+    assert any(words in line for line in told(folder))
+
+
+def test_a_status_that_its_residual_denies_is_told(folder: Path) -> None:
+    """A miss cannot be called near beyond 2 %, nor too large where the file is too small."""
+    file = folder / "study.toml"
+    file.write_text(file.read_text().replace("[0.6, 1.2]", "[1.2, 20.0]"))
+    encode_study(read_study(folder), workers=1, progress=False)
+    assert told(folder) == []
+    for status in ("near", "unreachable_low"):
+        rewrite(folder, '"status": "unreachable_high"', f'"status": "{status}"')
+        assert any(f"is called {status} at a residual of -" in line for line in told(folder))
+        rewrite(folder, f'"status": "{status}"', '"status": "unreachable_high"')
 
 
 def test_a_wrong_crop_is_told(folder: Path) -> None:
