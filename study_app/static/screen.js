@@ -132,4 +132,6 @@ export function checkSize() {
   const { scrollWidth, clientWidth, scrollHeight, clientHeight } = elements.stage;
   // These are rounded, each for itself: one pixel more is none.
   elements.size.hidden = scrollWidth <= clientWidth + 1 && scrollHeight <= clientHeight + 1;
+  // Tab leads to pictures that scroll, so that a keyboard can scroll them.
+  elements.stage.tabIndex = elements.size.hidden ? -1 : 0;
 }

@@ -95,6 +95,15 @@ def test_the_welcome_page_tells_what_is_asked_and_resumes(served: Any, page: Pag
     assert page.inner_text("#progress-text") == "2 of 6"
 
 
+def test_a_long_address_in_the_instructions_breaks_and_does_not_widen_the_page(
+    served: Any, page: Page
+) -> None:
+    served.hand(page).begin()
+    page.goto(f"{served.url}/instructions")
+    page.evaluate("document.querySelector('.sheet > p').textContent = 'https://' + 'abcdefghij/'.repeat(60)")
+    assert page.evaluate(NO_SIDEWAYS)
+
+
 def test_a_phone_reads_the_welcome_and_is_sent_to_a_computer(
     served: Any, new_context: Callable[..., Any]
 ) -> None:

@@ -104,6 +104,30 @@ def test_a_window_that_is_too_small_scrolls_and_says_so(served: Any, page: Page)
     page.get_by_text("never shrunk").wait_for(state="hidden")
 
 
+def test_a_very_low_window_hides_neither_pictures_nor_buttons(served: Any, page: Page) -> None:
+    hand = served.hand(page)
+    hand.begin()
+    page.set_viewport_size({"width": 500, "height": 320})
+    page.wait_for_selector("#notice-size", state="visible")
+    assert page.evaluate("document.getElementById('stage').clientHeight") >= 200
+    page.mouse.move(250, 10)
+    page.mouse.wheel(0, 5000)
+    page.wait_for_function(
+        "() => document.getElementById('confirm').getBoundingClientRect().bottom <= innerHeight"
+    )
+
+
+def test_pictures_larger_than_the_window_scroll_by_keyboard(served: Any, page: Page) -> None:
+    hand = served.hand(page)
+    hand.begin()
+    page.set_viewport_size({"width": 900, "height": 400})
+    page.wait_for_selector("#notice-size", state="visible")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "stage"
+    page.keyboard.press("ArrowDown")
+    page.wait_for_function("() => document.getElementById('stage').scrollTop > 0")
+
+
 @pytest.mark.parametrize(
     ("kind", "said"),
     [("PNG", "A picture arrived with 256 × 128 pixels"), ("WEBP", "A picture arrived as image/webp")],
