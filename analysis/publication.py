@@ -110,6 +110,8 @@ def interval_text(row: Row, name: str, form: str, unit: str) -> str:
     if low is None and high is None and not (row["low_is_open"] or row["high_is_open"]):
         return "no interval"
     shown = ["open" if limit is None else format(limit, form) for limit in (low, high)]
+    if high is None:
+        return f"{shown[0]}{'' if low is None else unit} to open"
     return f"{shown[0]} to {shown[1]}{unit}"
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from analysis.analyze_study import main
+from analysis.publication import interval_text
 from analysis.report import look_up
 from analysis.simulation import simulate_study
 
@@ -98,6 +99,16 @@ def test_every_number_is_in_results_json(name: str, write_export: FolderMaker, t
             assert text in known, text
     scores = {key for key, _, _ in page.keyed if key.endswith(".elo")}
     assert len([key for key in scores if key.startswith("scores.")]) == len(document["scores"])
+
+
+def test_a_unit_stands_at_the_last_number() -> None:
+    """An open limit is a word and has no unit."""
+    limits = {"low_is_open": False, "high_is_open": True, "x_low": -12.04, "x_high": None}
+    assert interval_text(limits, "x", "+.1f", " %") == "-12.0 % to open"
+    turned = {"low_is_open": True, "high_is_open": False, "x_low": None, "x_high": 3.0}
+    assert interval_text(turned, "x", "+.1f", " %") == "open to +3.0 %"
+    both = {"low_is_open": True, "high_is_open": True, "x_low": None, "x_high": None}
+    assert interval_text(both, "x", "+.1f", " %") == "open to open"
 
 
 def test_a_browser_needs_nothing_else(standard: Path) -> None:
