@@ -82,7 +82,13 @@ def _generator(db: Database, session: Session, ordinal: int) -> Random:
     """Draws repeat for the study's seed and a known worker; an open link's worker is itself random."""
     seed = db.scalars(select(Study.seed).where(Study.id == session.study_id)).one()
     rater = db.get_one(Rater, session.rater_id)
-    return Random(f"{seed}\0{rater.platform}\0{rater.worker}\0{ordinal}")
+    # Counted over all sessions of the rater: else the slots of a second session would follow the first's.
+    earlier = db.scalars(
+        select(func.count())
+        .select_from(Trial)
+        .where(Trial.rater_id == rater.id, Trial.session_id != session.id)
+    ).one()
+    return Random(f"{seed}\0{rater.platform}\0{rater.worker}\0{earlier + ordinal}")
 
 
 def _trial(session: Session, draw: Draw, ordinal: int, policy: str, lease_s: float) -> Trial:

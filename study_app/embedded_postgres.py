@@ -29,6 +29,7 @@ from sqlalchemy.engine import URL
 
 from study_app.errors import EmbeddedPostgresError
 from study_app.postgres_account import foreign_data, run_as, server_account
+from study_app.postgres_process import is_alive, is_postgres, serves
 
 #: The PostgreSQL of the wheel that is used; a cluster belongs to its major version.
 MAJOR = 18
@@ -167,7 +168,7 @@ class EmbeddedPostgres:
         except PermissionError as error:
             raise foreign_data(self.data) from error
         pid = int(lines[0]) if lines and lines[0].strip().isdigit() else 0
-        if _is_postgres(pid):
+        if is_postgres(pid) and serves(pid, self.data):
             return pid
         with suppress(FileNotFoundError):
             path.unlink()
@@ -296,12 +297,12 @@ class EmbeddedPostgres:
             (signal.SIGQUIT, QUIT_TIMEOUT_S),
             (signal.SIGKILL, QUIT_TIMEOUT_S),
         ):
-            if pid is None or not _is_alive(pid, process):
+            if pid is None or not is_alive(pid, process):
                 break
             with suppress(ProcessLookupError):
                 os.kill(pid, sign)
             deadline = time.monotonic() + seconds
-            while _is_alive(pid, process) and time.monotonic() < deadline:
+            while is_alive(pid, process) and time.monotonic() < deadline:
                 time.sleep(0.02)
         if self._sockets is not None and _is_private(self._sockets):
             shutil.rmtree(self._sockets, ignore_errors=True)
@@ -347,29 +348,6 @@ def _lines(path: Path) -> list[str]:
         return path.read_text().splitlines()
     except FileNotFoundError:
         return []
-
-
-def _is_postgres(pid: int) -> bool:
-    """Whether the process is a Postgres server; a reused pid of another program is not."""
-    if pid <= 0:
-        return False
-    status = Path(f"/proc/{pid}")
-    if Path("/proc/self").exists():
-        try:
-            words = (status / "cmdline").read_bytes().split(b"\0")
-        except OSError:
-            return False
-        return Path(os.fsdecode(words[0])).name.startswith("postgres")
-    done = subprocess.run(
-        ["ps", "-p", str(pid), "-o", "command="], capture_output=True, text=True, check=False
-    )
-    return "postgres" in done.stdout
-
-
-def _is_alive(pid: int, process: subprocess.Popen[bytes] | None) -> bool:
-    if process is not None:
-        return process.poll() is None
-    return _is_postgres(pid)
 
 
 def _socket_folder(data: Path, uid: int) -> Path:

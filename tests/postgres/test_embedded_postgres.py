@@ -191,6 +191,21 @@ def test_a_leftover_pid_file_is_no_hindrance_even_when_its_pid_is_another_progra
         assert query(server, "SELECT 1") == [(1,)]
 
 
+def test_a_leftover_pid_file_is_no_hindrance_when_its_pid_is_another_studys_server(
+    cluster: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("study_app.embedded_postgres.START_TIMEOUT_S", 5)
+    with EmbeddedPostgres(cluster):
+        pass
+    with EmbeddedPostgres(tmp_path / "another") as another:
+        pid = pid_of(tmp_path / "another")
+        left_over = f"{pid}\n{cluster / 'data'}\n1\n5432\n/nowhere\n\n\nready\n"
+        (cluster / "data" / "postmaster.pid").write_text(left_over)
+        with EmbeddedPostgres(cluster) as server:
+            assert query(server, "SELECT value FROM kept LIMIT 1") == [(42,)]
+        assert query(another, "SELECT 1") == [(1,)]
+
+
 def test_an_interrupted_making_of_the_cluster_is_begun_anew(tmp_path: Path) -> None:
     folder = tmp_path / "postgres"
     (folder / "data.partial" / "base").mkdir(parents=True)

@@ -363,6 +363,23 @@ def test_draws_repeat_for_the_studys_seed_and_a_named_rater(rater: Any, engine: 
     assert asked[0] == asked[1]
 
 
+def test_the_slots_of_a_second_session_do_not_follow_the_first(rater: Any, engine: Engine) -> None:
+    for worker in range(8):
+        for _ in range(2):
+            rater.enrol(platform="simulated", worker=f"robot {worker}", token=TOKEN)
+            while rater.answer():
+                pass
+    alike = rows(
+        engine,
+        "SELECT count(*) FILTER (WHERE first.slot_of_a = second.slot_of_a), count(*) "
+        "FROM trial AS first JOIN trial AS second USING (rater_id, ordinal) "
+        "WHERE first.session_id < second.session_id",
+    )[0]
+    # Named raters' draws repeat, so this is no matter of luck from run to run; 40 fair tosses give 20 +- 3.2.
+    assert alike[1] == 40
+    assert 10 <= alike[0] <= 30
+
+
 def test_open_trials_count_until_their_lease_ends_and_an_answer_after_that_is_taken(
     rater: Any, engine: Engine
 ) -> None:
