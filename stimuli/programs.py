@@ -57,7 +57,7 @@ def run_program(argv: Sequence[str], *, cwd: Path, timeout: float) -> None:
         if process.returncode < 0:
             with contextlib.suppress(ValueError):
                 how = signal.Signals(-process.returncode).name
-        raise ProgramError(f"{name} failed ({how}){_tail(stderr)}")
+        raise ProgramError(f"{name} failed ({how}){last_line(stderr)}")
 
 
 def _ended(process: subprocess.Popen[bytes], reader: threading.Thread, until: float) -> bool:
@@ -97,7 +97,8 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
             process.kill()
 
 
-def _tail(stderr: bytes) -> str:
+def last_line(stderr: bytes) -> str:
+    """The end of a message about a program that failed: `: ` and its last line of standard error."""
     text = "".join(c if c.isprintable() or c.isspace() else "?" for c in stderr.decode(errors="replace"))
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return f": {lines[-1][-200:]}" if lines else " and said nothing"

@@ -14,7 +14,7 @@ from pathlib import Path
 from stimuli.codecs.base import Pixels, Scale, Setting
 from stimuli.errors import CodecNotInstalledError, CodecSettingsError, PictureError
 from stimuli.pictures import load_picture, png_bytes
-from stimuli.programs import ProgramError, run_program
+from stimuli.programs import ProgramError, last_line, run_program
 from stimuli.records import is_number
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
@@ -158,7 +158,11 @@ class CommandCodec:
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise CodecSettingsError("version", f"could not be asked of {argv[0]} ({error})") from None
-        lines = (done.stdout + done.stderr).decode(errors="replace").strip().splitlines()
+        if done.returncode != 0:
+            failure = f"command failed (exit {done.returncode}){last_line(done.stderr)}"
+            raise CodecSettingsError("version", f"{failure}; write the version as text instead")
+        # Some programs print their version to standard error.
+        lines = (done.stdout.strip() or done.stderr.strip()).decode(errors="replace").splitlines()
         if not lines:
             raise CodecSettingsError("version", f"was not printed by {' '.join(value)}")
         return lines[0].strip()[:120]

@@ -17,7 +17,7 @@ from PIL import Image
 from stimuli.codecs.command import CommandCodec
 from stimuli.codecs.registry import family_names, make_codec
 from stimuli.encoding import encode_study
-from stimuli.errors import CodecNotInstalledError, StimuliError, StudyFileError
+from stimuli.errors import CodecNotInstalledError, CodecSettingsError, StimuliError, StudyFileError
 from stimuli.manifest import picture_path, read_manifest, verify_manifest
 from stimuli.pictures import load_picture, png_pixels
 from stimuli.programs import ProgramError
@@ -232,6 +232,24 @@ def test_a_program_that_leaves_another_behind_has_ended(
 def test_a_program_can_tell_its_version(toy: dict[str, object], tmp_path: Path) -> None:
     codec = make_codec("command", toy | {"version": ["{python}", "-c", "print('toy 2.7')"]}, tmp_path)
     assert codec.version == "toy 2.7"
+
+
+def test_a_version_on_standard_error_counts_when_nothing_else_is_printed(
+    toy: dict[str, object], tmp_path: Path
+) -> None:
+    both = "import sys; print('warning', file=sys.stderr); print('toy 2.8')"
+    for code, version in (("import sys; sys.stderr.write('toy 2.7')", "toy 2.7"), (both, "toy 2.8")):
+        codec = make_codec("command", toy | {"version": ["{python}", "-c", code]}, tmp_path)
+        assert codec.version == version
+
+
+def test_a_version_command_that_fails_is_no_version(toy: dict[str, object], tmp_path: Path) -> None:
+    code = "import sys; print('usage: toy'); print('first\\nunknown option', file=sys.stderr); sys.exit(3)"
+    with pytest.raises(CodecSettingsError) as caught:
+        make_codec("command", toy | {"version": ["{python}", "-c", code]}, tmp_path)
+    assert str(caught.value) == (
+        "version command failed (exit 3): unknown option; write the version as text instead"
+    )
 
 
 def test_a_rebuilt_program_is_another_codec_to_the_cache(toy: dict[str, object], tmp_path: Path) -> None:

@@ -1,0 +1,38 @@
+"""What study.toml says now and the manifest does not: a study that was changed after it was encoded."""
+
+from __future__ import annotations
+
+from stimuli.manifest import Manifest
+from stimuli.study import Study
+
+_PLAIN = (
+    "name",
+    "title",
+    "question",
+    "instructions",
+    "session_length",
+    "seed",
+    "tolerance",
+    "allow_mismatch",
+    "pairing",
+)
+
+
+def outdated_keys(study: Study, manifest: Manifest) -> tuple[str, ...]:
+    """The keys of study.toml whose values differ from what was encoded, in the file's words.
+
+    Pictures that were exchanged under the same name, and settings of a codec, are not looked at.
+    """
+    keys = [key for key in _PLAIN if getattr(study, key) != getattr(manifest.study, key)]
+    conditions = manifest.conditions
+    if study.targets != tuple(sorted({condition.target_bpp for condition in conditions})):
+        keys.append("targets")
+    if [(codec.name, codec.family) for codec in study.codecs] != [
+        (codec.name, codec.family) for codec in manifest.codecs
+    ]:
+        keys.append("codecs")
+    if [(source.name, source.crop) for source in study.sources] != [
+        (source.name, source.crop) for source in manifest.sources
+    ]:
+        keys.append("sources")
+    return tuple(keys)
