@@ -30,6 +30,18 @@ COARSE_SPAN = 4.0
 FINE_SPAN = 0.4
 #: Residual up to which a reachable miss is called near.
 NEAR = 0.02
+#: How many times the file at the other end the end for small files must be for a scale to be reversed: on
+#: a picture of one colour the ends of a sound codec are some dozen bytes and may differ by a quarter.
+REVERSED = 1.5
+
+
+class ReversedScaleError(Exception):
+    """Files shrink along a scale in the direction in which it says they grow."""
+
+    def __init__(self, scale: Scale) -> None:
+        self.scale = scale
+        grows = "falls" if scale.increasing else "rises"
+        super().__init__(f"files grow as {scale.name} {grows}, but the direction says otherwise")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +65,47 @@ def match_targets(
     """Find for every target (bytes, need not be whole) the point whose size is nearest.
 
     `measure` encodes at a point and gives the size in bytes. The targets share their tries and are taken
-    from the middle outwards, so the result depends on the sizes alone.
+    from the middle outwards, so the result depends on the sizes alone. Raises ReversedScaleError when the
+    ends of the first scale show that its direction is wrong.
     """
     tries: dict[Point, int] = {}
     spent: dict[int, int] = {}
     middle = (len(targets) - 1) / 2
     for i in sorted(range(len(targets)), key=lambda i: (abs(i - middle), i)):
         before = len(tries)
-        while (point := next_try(scales, tries, targets[i], tolerance, len(tries) - before)) is not None:
+        while (
+            point := next_try(scales, tries, targets[i], tolerance, len(tries) - before)
+            or _doubted_end(scales, tries, targets[i], tolerance)
+        ) is not None:
             tries[point] = measure(point)
+            _check_direction(scales, tries)
         spent[i] = len(tries) - before
     return tuple(judge(tries, target, tolerance, spent[i]) for i, target in enumerate(targets))
+
+
+def _ends(scales: Sequence[Scale]) -> tuple[Point, Point]:
+    rest = tuple(scale.first for scale in scales[1:])
+    return (scales[0].smallest, *rest), (scales[0].largest, *rest)
+
+
+def _doubted_end(scales: Sequence[Scale], tries: Tries, target: float, tolerance: float) -> Point | None:
+    """The end of the first scale to try before a target is called unreachable, where the other looks wrong.
+
+    That is where the end that should give the largest file gave the smallest one, or the other way round.
+    """
+    least, most = min(tries.values()), max(tries.values())
+    if least <= target <= most or abs(tries[_best(tries, target)] / target - 1) <= tolerance:
+        return None
+    small, large = _ends(scales)
+    line = [size for point, size in tries.items() if point[1:] == small[1:]]
+    tried, other, wrong = (large, small, min(line)) if target > most else (small, large, max(line))
+    return other if tries.get(tried) == wrong and other not in tries else None
+
+
+def _check_direction(scales: Sequence[Scale], tries: Tries) -> None:
+    small, large = _ends(scales)
+    if small in tries and large in tries and tries[small] > REVERSED * tries[large]:
+        raise ReversedScaleError(scales[0])
 
 
 def judge(tries: Tries, target: float, tolerance: float, encodes: int) -> Match:

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from stimuli.codecs.base import Codec, Pixels, payload_bytes
+from stimuli.codecs.base import Codec, Pixels, Scale, payload_bytes
 from stimuli.codecs.reconstructions import Reconstruction
 from stimuli.codecs.registry import make_codec
 from stimuli.errors import CodecError, PictureError, StimuliError
 from stimuli.files import is_whole, sha256_of_file, write_content
 from stimuli.manifest import SourceRecord, picture_path
-from stimuli.matching import Match, Point, match_targets
+from stimuli.matching import Match, Point, ReversedScaleError, match_targets
 from stimuli.pictures import crop_pixels, load_picture, png_bytes, png_pixels
 from stimuli.programs import ProgramError
 from stimuli.study import CodecSpec, Crop, Stimulus, condition_name
@@ -74,7 +74,10 @@ class Unit:
 
 
 def encode_unit(unit: Unit) -> tuple[Stimulus, ...]:
-    """Search, keep and decode every target of a unit; raises CodecError and PictureError."""
+    """Search, keep and decode every target of a unit; raises CodecError and PictureError.
+
+    A CodecError also tells of a scale whose direction is the wrong way round.
+    """
     if unit.given is not None:
         return tuple(
             _given_stimulus(unit, target, unit.given[target])
@@ -97,16 +100,27 @@ def encode_unit(unit: Unit) -> tuple[Stimulus, ...]:
         return kept
 
     area = unit.source.width * unit.source.height
-    matches = match_targets(
-        codec.scales,
-        [target * area / 8 for target in unit.targets],
-        unit.tolerance,
-        lambda point: len(attempt(point).bitstream),
-    )
+    try:
+        matches = match_targets(
+            codec.scales,
+            [target * area / 8 for target in unit.targets],
+            unit.tolerance,
+            lambda point: len(attempt(point).bitstream),
+        )
+    except ReversedScaleError as error:
+        reason = f"{error}; set {_turned(unit.spec.family, error.scale)}"
+        raise CodecError(unit.spec.name, reason, source=unit.source.name) from None
     return tuple(
         _searched_stimulus(unit, codec, cache, target, match, attempt(match.point))
         for target, match in zip(unit.targets, matches, strict=True)
     )
+
+
+def _turned(family: str, scale: Scale) -> str:
+    """What a researcher writes to turn the direction of a scale round."""
+    if family == "command":
+        return f'direction = "{"down" if scale.increasing else "up"}" in `{scale.name}`'
+    return f"increasing={not scale.increasing} in its Scale"
 
 
 def _searched_stimulus(

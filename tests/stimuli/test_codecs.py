@@ -14,6 +14,7 @@ from PIL import Image
 from stimuli.codecs.base import Codec, payload_bytes
 from stimuli.codecs.registry import family_names, make_codec
 from stimuli.errors import CodecSettingsError
+from stimuli.matching import match_targets
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -59,6 +60,24 @@ def test_sizes_follow_the_coarse_scale(codec: Codec, photograph: Pixels) -> None
     sizes = [len(codec.encode(photograph, at(codec, share))) for share in (0.05, 0.5, 0.65, 0.8, 1)]
     assert all(a < b for a, b in itertools.pairwise(sizes)), sizes
     assert sizes[-1] > 4 * sizes[0]
+
+
+@pytest.mark.parametrize("kind", ["grey", "black", "checks", "noise"])
+def test_no_tiny_picture_makes_a_sound_codec_look_reversed(codec: Codec, kind: str) -> None:
+    """Targets below and above everything: both ends are encoded, and the direction is not doubted."""
+    pixels: Pixels = np.full((16, 16, 3), 128 if kind == "grey" else 0, dtype=np.uint8)
+    if kind == "noise":
+        pixels = np.random.default_rng(1).integers(0, 256, pixels.shape, dtype=np.uint8)
+    if kind == "checks":
+        pixels[(np.add.outer(np.arange(16), np.arange(16)) % 2) == 1] = 255
+    names = [scale.name for scale in codec.scales]
+    matches = match_targets(
+        codec.scales,
+        [1, 100_000],
+        0.01,
+        lambda point: len(codec.encode(pixels, dict(zip(names, point, strict=True)))),
+    )
+    assert [match.status for match in matches] == ["unreachable_low", "unreachable_high"]
 
 
 def test_both_ends_of_every_scale_can_be_encoded(codec: Codec, photograph: Pixels) -> None:

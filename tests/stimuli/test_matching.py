@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stimuli.codecs.base import Scale
-from stimuli.matching import MOST_TRIES, Match, Point, match_targets
+from stimuli.matching import MOST_TRIES, Match, Point, ReversedScaleError, match_targets
 
 TOLERANCE = 0.01
 
@@ -157,6 +157,47 @@ def test_a_fine_scale_that_turns_round_is_tried_on_both_sides() -> None:
     targets = [size(30, 0.5), size(70, 1.5)]
     matches, _ = search(size, scales, targets)
     assert [match.status for match in matches] == ["matched", "matched"]
+
+
+@given(
+    increasing=st.booleans(),
+    start=st.one_of(st.none(), st.integers(0, 63)),
+    fine=st.booleans(),
+    share=st.sampled_from([0.0, 0.2, 0.5, 0.8, 1.0]),
+)
+def test_a_reversed_scale_is_told_before_a_target_is_called_unreachable(
+    increasing: bool, start: int | None, fine: bool, share: float
+) -> None:
+    """Whichever side of the start a target lies on: it is met all the same, or the direction is blamed."""
+
+    def size(quality: float, strength: float = 0) -> float:
+        return 20000 * math.exp((-0.06 if increasing else 0.06) * quality + 0.02 * strength)
+
+    scales = [Scale("q", 0, 63, 0.01, increasing=increasing, start=start)]
+    if fine:
+        scales.append(Scale("f", -2, 2, 1, start=0))
+    low, high = sorted((size(0), size(63)))
+    target = (low / 2) * (4 * high / low) ** share
+    match: Match | None
+    try:
+        (match,), _ = search(size, scales, [target])
+    except ReversedScaleError as error:
+        told = str(error)
+        match = None
+    if match is None:
+        assert told.startswith(f"files grow as q {'falls' if increasing else 'rises'}, but")
+    else:
+        assert match.status == "matched"
+
+
+def test_a_flat_codec_is_not_called_reversed() -> None:
+    """A picture of one colour: a few bytes up or down say nothing of the direction."""
+    scale = Scale("q", 0, 100, 1)
+    for at_zero, at_hundred in ((56, 46), (46, 46), (46, 56)):
+        sizes = {0: at_zero, 50: 50, 100: at_hundred}
+        for target in (10, 1000):
+            (match,), _ = search(lambda q, sizes=sizes: sizes.get(int(q), 50), [scale], [target])
+            assert not match.reachable
 
 
 def test_the_targets_share_their_tries() -> None:

@@ -17,7 +17,13 @@ from PIL import Image
 from stimuli.codecs.command import CommandCodec
 from stimuli.codecs.registry import family_names, make_codec
 from stimuli.encoding import encode_study
-from stimuli.errors import CodecNotInstalledError, CodecSettingsError, StimuliError, StudyFileError
+from stimuli.errors import (
+    CodecError,
+    CodecNotInstalledError,
+    CodecSettingsError,
+    StimuliError,
+    StudyFileError,
+)
 from stimuli.manifest import picture_path, read_manifest, verify_manifest
 from stimuli.pictures import load_picture, png_pixels
 from stimuli.programs import ProgramError
@@ -284,6 +290,29 @@ def test_a_fine_scale_of_a_program_bridges_its_steps(
     toys = [stimulus for stimulus in manifest.stimuli if stimulus.codec == "toy"]
     assert [stimulus.status for stimulus in toys] == ["matched"] * 4
     assert any(stimulus.quality is not None and stimulus.quality["fine"] != 1 for stimulus in toys)
+
+
+@pytest.mark.usefixtures("thin_codec")
+@pytest.mark.parametrize("kind", ["program", "class"])
+def test_a_direction_that_is_wrong_is_one_line(studies: ModuleType, tmp_path: Path, kind: str) -> None:
+    if kind == "program":
+        folder = studies.command_study(tmp_path / "study")
+        file, right, wrong = folder / "study.toml", 'direction = "down"', 'direction = "up"'
+        words = "files grow as quality falls, but the direction says otherwise; "
+        words += 'set direction = "down" in `quality`'
+    else:
+        folder = studies.entry_point_study(tmp_path / "study")
+        file, right, wrong = tmp_path / "site" / "thincodec.py", "increasing=False, log", "log"
+        words = "files grow as factor falls, but the direction says otherwise; "
+        words += "set increasing=False in its Scale"
+    assert right in file.read_text()
+    file.write_text(file.read_text().replace(right, wrong))
+    sys.modules.pop("thincodec", None)
+    study = read_study(folder)
+    with pytest.raises(CodecError) as caught:
+        encode_study(study, workers=1, progress=False)
+    assert caught.value.reason == words
+    assert "\n" not in str(caught.value)
 
 
 # Ready-made reconstructions
