@@ -19,16 +19,23 @@ help: ## list the targets
 
 install: $(STAMP) ## make .venv and install everything into it
 
+# Programs in .venv/bin hold its path, so a clone that was moved gets a new one.
+ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
+.PHONY: $(STAMP)
+endif
+
 $(STAMP): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Matchrate needs Python 3.11 or later; name one with: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
 	  || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq python3-venv; } \
 	  || { echo "This Python lacks the venv module; on Debian or Ubuntu: sudo apt-get install python3-venv"; exit 1; }
+	@echo "Installing into $(VENV): about a minute."
+	@[ -f $(STAMP) ] && [ "$$(cat $(STAMP))" != "$(CURDIR)" ] && rm -rf $(VENV) || true
 	@[ -x $(BIN)/python ] && $(BIN)/python -m pip --version >/dev/null 2>&1 || { rm -rf $(VENV); $(PYTHON) -m venv $(VENV); }
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
-	@touch $(STAMP)
+	@printf '%s\n' "$(CURDIR)" > $(STAMP)
 
 demo: $(STAMP) ## install all, run the demo study and keep serving it (ONCE=1: do all that, then stop)
 	@exec $(BIN)/python -m study_app demo $(if $(ONCE),--once,)

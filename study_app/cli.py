@@ -23,6 +23,8 @@ from study_app.settings import Settings
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from stimuli.manifest import Manifest
+
 STUDY_HELP = "STUDY is the study's folder, by default the current one."
 EXIT_UNEXPECTED = 1
 EXIT_BAD_INPUT = 2
@@ -207,9 +209,28 @@ def load(study: Path) -> None:
 
     settings = _settings(study)
     manifest = read_manifest(settings.folder)
+    _say_if_outdated(settings.folder, manifest)
     with _database(settings) as engine:
         prepare_schema(engine)
         click.echo(str(load_manifest(engine, manifest, settings.folder)))
+
+
+def _say_if_outdated(folder: Path, manifest: Manifest) -> None:
+    """A study.toml that was changed after encoding is not what raters get: say so."""
+    from stimuli.outdated import outdated_keys
+    from stimuli.study import read_study
+
+    try:
+        keys = outdated_keys(read_study(folder), manifest)
+    except StimuliError:
+        # The manifest alone is loaded and served; `matchrate check` says what is wrong with the file.
+        return
+    if keys:
+        click.echo(
+            f"note: study.toml was changed after the last encode ({', '.join(keys)}): "
+            "run `matchrate encode` and `matchrate load` for it to count",
+            err=True,
+        )
 
 
 @cli.command(epilog=STUDY_HELP)
@@ -230,12 +251,16 @@ def serve(study: Path, host: str, port: int) -> None:
     from study_app.server import researcher_token, start_server
 
     settings = _settings(study)
-    name = read_manifest(settings.folder).study.name
+    manifest = read_manifest(settings.folder)
+    _say_if_outdated(settings.folder, manifest)
+    name = manifest.study.name
     with _database(settings) as engine:
         token = researcher_token(settings.folder)
         log_to(settings.folder)
         app = create_app(settings, engine=engine, study=name, researcher_token=token)
         with start_server(app, port, host) as server:
+            if port not in (0, server.port):
+                click.echo(f"port {port} is taken, using {server.port}")
             address = settings.public_url or server.url
             click.echo(f"raters:     {address}/")
             click.echo(f"researcher: {address}/researcher?token={token}")
@@ -253,12 +278,22 @@ def export(study: Path) -> None:
     click.echo(_export(_settings(study))[1])
 
 
-def _export(settings: Settings) -> tuple[str, Path]:
+def _export(settings: Settings, *, judged: bool = False) -> tuple[str, Path]:
+    """The study's name and its new export; with `judged`, a study without judgments makes none."""
     from stimuli.manifest import read_manifest
+    from study_app.counts import count_study
+    from study_app.database import check_schema, session_factory
     from study_app.export import export_study
 
     name = read_manifest(settings.folder).study.name
     with _database(settings) as engine:
+        if judged:
+            check_schema(engine)
+            with session_factory(engine)() as db:
+                if count_study(db, name).judgments == 0:
+                    raise UsageError(
+                        f"nobody has rated study {name!r} yet: run `matchrate serve`, and open the raters' address"
+                    )
         return name, export_study(engine, name, settings.folder)
 
 
@@ -278,7 +313,7 @@ def analyze(arguments: tuple[str, ...]) -> int:
 
     study, options = _study_and_options(list(arguments))
     settings = _settings(study)
-    name, folder = _export(settings)
+    name, folder = _export(settings, judged=True)
     out = ["-o", str(settings.folder / "report")]
     return analyze_study([str(folder), "--study", name, *out, *options])
 

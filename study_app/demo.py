@@ -60,12 +60,15 @@ def run_demo(folder: Path, *, once: bool, port: int, progress: bool = True) -> i
         token = researcher_token(settings.folder)
         app = create_app(settings, engine=engine, study=study.name, researcher_token=token)
         with start_server(app, port) as server:
+            if port not in (0, server.port):
+                print(f"port {port} is taken, using {server.port}", flush=True)
             truth = simulated_truth(manifest)
             _fill(engine, server, token, manifest, truth, progress)
             report = _analyse(engine, settings, study.name)
             _write_truth(report.parent, manifest, truth)
             _say_where(server, token, report)
             if not once:
+                print("Answers from now on are in the report of the next run.")
                 print("Serving until Ctrl-C.", flush=True)
                 _serve(server)
     return 0

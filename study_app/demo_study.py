@@ -89,7 +89,7 @@ RATERS = 40
 STUDY_FILE = """\
 # The demo study. `matchrate init DIR` writes a study.toml in which every key is explained.
 name = "demo"
-title = "Which picture is closer to the original?"
+title = "Matchrate demo"
 question = "Which one looks closer to the original?"
 instructions = '''
 You will see an original photograph and two compressed versions of it, which share one place. Switch between

@@ -40,10 +40,14 @@ class SchemaError(DatabaseError):
 
     def __init__(self, found: str | None, expected: str, *, known: bool = True) -> None:
         self.found, self.expected, self.known = found, expected, known
-        if known:
+        if found is None:
             message = (
-                f"the database schema is {found or 'empty'} and this version needs {expected}: "
-                "run `matchrate db upgrade`"
+                "the database is empty: run `matchrate load` to put the study into it, "
+                "or `matchrate db upgrade` to make the tables alone"
+            )
+        elif known:
+            message = (
+                f"the database schema is {found}, this version needs {expected}: run `matchrate db upgrade`"
             )
         else:
             message = (
@@ -70,7 +74,8 @@ class ManifestConflict(StudyAppError):  # noqa: N818
         more = f"; and {len(self.differences) - 5} more" if len(self.differences) > 5 else ""
         super().__init__(
             f"study {study!r} has {judgments} judgments and manifest.json disagrees with what was judged: "
-            f"{shown}{more}. Give the changed study another name in study.toml"
+            f"{shown}{more}. Give the changed study another name in study.toml, or undo the change and run "
+            "`matchrate encode` again"
         )
 
 

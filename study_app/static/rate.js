@@ -44,6 +44,7 @@ class Session {
     watch(screen.surroundings, () => this.#place());
     document.addEventListener("visibilitychange", () => this.#visibilityChanged());
     this.#guide();
+    this.#place();
     this.#sync();
   }
 
@@ -198,7 +199,10 @@ class Session {
   }
 
   #place() {
-    if (!this.#deck) return;
+    if (!this.#deck) {
+      screen.checkSize(); // the buttons are where they will be
+      return;
+    }
     const { width, height } = this.#deck.trial;
     const frames = Object.values(screen.frames);
     place(frames, width, height);

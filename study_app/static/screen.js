@@ -4,6 +4,8 @@ const byId = (id) => document.getElementById(id);
 const NAMES = { 1: "A", 2: "B" };
 
 const elements = {
+  rating: document.querySelector(".rating"),
+  pair: document.querySelector(".pair"),
   stage: byId("stage"),
   test: byId("frame-test"),
   reference: byId("frame-reference"),
@@ -126,12 +128,33 @@ export function refusal(text) {
   elements.refusal.hidden = false;
 }
 
+/** As high as any browser's; some take no room at all. */
+const SCROLLBAR_PX = 17;
+
+/** Gives the stage the room of the study's largest picture; whether the window has less than that. */
+function reserve() {
+  const { rating, stage, pair } = elements;
+  const ratio = window.devicePixelRatio;
+  const tallest = Math.ceil(rating.dataset.tallest / ratio);
+  const padding = getComputedStyle(stage);
+  const around = parseFloat(padding.paddingLeft) + parseFloat(padding.paddingRight);
+  const widest = (2 * rating.dataset.widest) / ratio + parseFloat(getComputedStyle(pair).columnGap) + around;
+  // Of the stage with its scrollbar, which one trial may have and the next not.
+  const isWide = widest > stage.offsetWidth + 1;
+  rating.style.setProperty("--tallest", `${tallest}px`);
+  rating.style.setProperty("--scrollbar", isWide ? `${SCROLLBAR_PX}px` : "0px");
+  const caption = elements.label.offsetHeight;
+  return isWide || caption + tallest > stage.offsetHeight + 1;
+}
+
 /** Says that the pictures are larger than the window, when they are. */
 export function checkSize() {
   elements.size.hidden = true;
+  elements.size.hidden = !reserve();
   const { scrollWidth, clientWidth, scrollHeight, clientHeight } = elements.stage;
   // These are rounded, each for itself: one pixel more is none.
-  elements.size.hidden = scrollWidth <= clientWidth + 1 && scrollHeight <= clientHeight + 1;
+  const fits = scrollWidth <= clientWidth + 1 && scrollHeight <= clientHeight + 1;
+  elements.size.classList.toggle("unneeded", fits);
   // Tab leads to pictures that scroll, so that a keyboard can scroll them.
-  elements.stage.tabIndex = elements.size.hidden ? -1 : 0;
+  elements.stage.tabIndex = fits ? -1 : 0;
 }

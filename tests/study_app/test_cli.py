@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -91,6 +92,36 @@ def serving(encoded: Path) -> Iterator[subprocess.Popen[str]]:
     yield process
     process.kill()
     process.communicate()
+
+
+@pytest.fixture
+def unrated(encoded: Path, tmp_path: Path) -> Path:
+    """The encoded study in another folder, in no database yet."""
+    folder = tmp_path / "unrated"
+    shutil.copytree(encoded, folder, ignore=shutil.ignore_patterns("postgres", "exports", "report"))
+    return folder
+
+
+def test_every_step_taken_too_early_names_the_step_before_it(unrated: Path) -> None:
+    for command in ("serve", "export", "analyze"):
+        early = run(command, str(unrated), *(["--anchor", "jpeg"] if command == "analyze" else []))
+        assert early.returncode == 2
+        assert "run `matchrate load`" in early.stderr
+    assert run("load", str(unrated)).returncode == 0
+    early = run("analyze", str(unrated), "--anchor", "jpeg")
+    assert early.returncode == 2
+    assert "nobody has rated study" in early.stderr
+    assert list(unrated.glob("exports/*")) == []
+
+
+def test_a_study_file_that_was_changed_after_encoding_is_said(unrated: Path) -> None:
+    assert "note:" not in run("load", str(unrated)).stderr
+    file = unrated / "study.toml"
+    file.write_text(file.read_text().replace("Which one is closer", "Which is nearer"))
+    done = run("load", str(unrated))
+    assert done.returncode == 0
+    assert done.stderr.count("\n") == 1
+    assert "study.toml was changed after the last encode (question)" in done.stderr
 
 
 def rate_session(address: str) -> int:

@@ -158,6 +158,7 @@ def test_all_that_it_started_stops_within_ten_seconds(visit: dict[str, object]) 
 
 def test_a_taken_port_gives_way_to_the_next(visit: dict[str, object]) -> None:
     assert not str(visit["address"]).endswith(":8000")
+    assert "port 8000 is taken, using " in str(visit["said"])
 
 
 def test_the_researcher_needs_the_token_and_sees_counts_and_report(visit: dict[str, object]) -> None:
