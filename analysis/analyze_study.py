@@ -67,9 +67,13 @@ def _say(document: Mapping[str, Any], report: Path) -> None:
 
     if document["label"]:
         print(document["label"])
+    # Above the table: nobody reads on after a number.
+    if document["too_few"]:
+        print(f"note: {document['too_few']}")
     print(table_text(document))
     for warning in document["warnings"]:
-        print(f"note: {warning}")
+        if warning != document["too_few"]:
+            print(f"note: {warning}")
     print(f"report: {printable(str(report))}", flush=True)
 
 

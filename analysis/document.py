@@ -10,7 +10,7 @@ from typing import Any
 
 from analysis.bootstrap import FEW_CLUSTERS
 from analysis.elo import ELO_ORIGIN, elo
-from analysis.remarks import remarks
+from analysis.remarks import remarks, too_few
 from analysis.results import CodecComparison, ConditionScore, StudyResult
 
 FORMAT = 1
@@ -27,7 +27,7 @@ _LABELS = {
 def results_document(result: StudyResult, command: Sequence[str] = ()) -> dict[str, Any]:
     """The result as JSON: no NaN and no infinity, null where there is no number."""
     options, comparisons = result.options, result.comparisons
-    document = {
+    return {
         "format": FORMAT,
         "study": result.tables.study,
         "evidence": comparisons.evidence,
@@ -101,10 +101,9 @@ def results_document(result: StudyResult, command: Sequence[str] = ()) -> dict[s
             for codec, curve in result.curves.items()
         ],
         "reference": _reference(result),
-        "warnings": [],
+        "too_few": too_few(result),
+        "warnings": remarks(result),
     }
-    document["warnings"] = remarks(result)
-    return document
 
 
 def _shift(result: StudyResult) -> float:

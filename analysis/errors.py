@@ -12,6 +12,11 @@ def listed(names: Sequence[object], most: int = 6) -> str:
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
+def counted(number: int, one: str, many: str = "") -> str:
+    """A number and its noun: 1 rater, 2 raters; `many` is the plural where it is not `one` and an s."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
 class AnalysisError(Exception):
     """Root of every error that `analysis` raises on purpose; its text is one line for a person."""
 

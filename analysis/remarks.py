@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections import Counter
 
 from analysis.bootstrap import FEW_CLUSTERS
-from analysis.errors import listed
+from analysis.errors import counted, listed
 from analysis.results import CodecComparison, StudyResult
+
+#: Under so many judgments for each judged condition, in the mean, nothing is found.
+FEW_JUDGMENTS = 10
 
 
 def remarks(result: StudyResult) -> list[str]:
-    """What a reader must know before the numbers, one sentence each."""
-    said: list[str] = []
+    """What a reader must know before the numbers, `too_few` first."""
+    thin = too_few(result)
+    said: list[str] = [] if thin is None else [thin]
     scores, resampled = result.scores, result.resampled
     if scores.prior:
         groups = " > ".join("{" + listed(group, 4) + "}" for group in scores.separated[:6])
@@ -52,6 +56,28 @@ def remarks(result: StudyResult) -> list[str]:
         said.append(_left_out(result))
     if result.never_judged:
         said.append(f"Never judged and therefore not scored: {listed(result.never_judged)}.")
+    return said
+
+
+def too_few(result: StudyResult) -> str | None:
+    """That the judgments or the raters are too few for any finding; None where they are not.
+
+    Each judgment counts for both of its conditions.
+    """
+    comparisons = result.comparisons
+    number, conditions = len(comparisons), len(comparisons.conditions)
+    judgments, raters = counted(number, "judgment"), counted(len(comparisons.raters), "rater")
+    if 2 * number < FEW_JUDGMENTS * conditions:
+        said = f"Only {judgments} by {raters}: too few for any finding."
+    elif len(comparisons.raters) < 2:
+        said = f"{judgments} by only {raters}: too few raters for any finding."
+    else:
+        return None
+    if missing := len(result.never_judged):
+        scored = set(result.rates.conditions) | set(result.rates.never_judged)
+        total = len(scored | set(comparisons.conditions))
+        were = "was" if missing == 1 else "were"
+        said += f" {missing} of {counted(total, 'condition')} {were} never judged."
     return said
 
 
