@@ -133,6 +133,27 @@ class Study:
         )
 
 
+def oversized_sources(study: Study, width: int = 700, height: int = 600) -> tuple[str, ...]:
+    """A line for each source whose shown part is wider or taller than so many pixels.
+
+    The original is shown beside the picture that is judged, so a window must hold twice the width.
+    """
+    lines: list[str] = []
+    for source in study.sources:
+        _, _, wide, high = source.crop or (0, 0, source.width, source.height)
+        if wide > width:
+            window = f"{2 * wide + 20} pixels wide"
+        elif high > height:
+            window = f"{high} pixels high"
+        else:
+            continue
+        lines.append(
+            f"{source.name} is shown at {wide}x{high}: beside the original that needs a window about "
+            f"{window}; set `show` under [sources]"
+        )
+    return tuple(lines)
+
+
 def condition_name(codec: str, target: float) -> str:
     """`avif@0.25`: the codec's name and Python's repr of the target in bpp."""
     return f"{codec}@{target!r}"

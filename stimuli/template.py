@@ -38,7 +38,9 @@ seed = 1
 [sources]
 folder = "sources"               # PNG, TIFF, PPM or JPEG; or: files = ["a.png", "b.tif"]
 # dataset = "kodak"              # the collection, a column of the results
-# show = [768, 512]              # encode the whole picture, show at most this much of it
+# At most this much of a picture is shown, so that it fits beside the original on a laptop; the whole picture
+# is still encoded.
+show = [640, 512]
 # place = "centre"               # or "random", drawn from the seed
 # [sources.crops]                # or said picture by picture: left, top, width, height
 # kodim01 = [100, 0, 512, 512]

@@ -32,7 +32,7 @@ from stimuli.manifest import (
     verify_manifest,
 )
 from stimuli.pictures import load_picture, png_chunks, png_pixels
-from stimuli.study import STATUSES, read_study
+from stimuli.study import STATUSES, oversized_sources, read_study
 from stimuli.template import write_template
 from stimuli.tries import TryCache
 
@@ -418,8 +418,28 @@ def test_template_is_a_study(studies: ModuleType, tmp_path: Path) -> None:
     study = read_study(file.parent)
     assert study.name == "my-first-study"
     assert [codec.name for codec in study.codecs] == ["jpeg", "webp", "avif"]
+    assert [source.crop for source in study.sources] == [None, None]
     with pytest.raises(Exception, match="exists already"):
         write_template(file.parent)
+
+
+def test_a_picture_too_large_for_a_window_is_named_and_the_template_shows_less(
+    studies: ModuleType, tmp_path: Path
+) -> None:
+    file = write_template(tmp_path / "large")
+    sizes = {"fits": (600, 700), "tall": (700, 601), "wide": (1500, 2000)}
+    for name, size in sizes.items():
+        Image.fromarray(np.zeros((*size, 3), dtype=np.uint8)).save(file.parent / "sources" / f"{name}.png")
+    assert oversized_sources(read_study(file)) == ()
+    file.write_text(file.read_text().replace("show = [640, 512]", ""))
+    study = read_study(file)
+    assert oversized_sources(study) == (
+        "tall is shown at 601x700: beside the original that needs a window about 700 pixels high; "
+        "set `show` under [sources]",
+        "wide is shown at 2000x1500: beside the original that needs a window about 4020 pixels wide; "
+        "set `show` under [sources]",
+    )
+    assert len(oversized_sources(study, width=2000, height=1500)) == 0
 
 
 def test_no_manifest_names_the_command_that_writes_one(tmp_path: Path) -> None:
