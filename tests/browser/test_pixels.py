@@ -91,6 +91,33 @@ def test_two_pictures_of_512_fit_a_laptop_without_scrolling(
     assert page.evaluate(inside) is True
 
 
+def test_the_buttons_stay_where_they_are_from_trial_to_trial(served: Any, page: Page) -> None:
+    """Pictures of different heights follow each other, and the pointer stays on its button."""
+    places = """() => [...document.querySelectorAll("button")].map((button) => {
+      const box = button.getBoundingClientRect();
+      return [box.left, box.top];
+    })"""
+    sizes = ((1440, 900), (1366, 625), (1000, 800), (1366, 480))
+    hand = served.hand(page)
+    hand.begin()
+    seen: dict[int, list[Any]] = {}
+    for _ in range(6):
+        height = hand.seen().pixels.shape[0]
+        if height not in seen:
+            seen[height] = []
+            for width, low in sizes:
+                page.set_viewport_size({"width": width, "height": low})
+                hand.show(2)
+                hand.show(1)
+                seen[height].append(page.evaluate(places))
+        if len(seen) == 2:
+            break
+        hand.give(hand.look()[1])
+        hand.wait_for_trial()
+    first, second = seen.values()
+    assert first == second
+
+
 def test_a_window_that_is_too_small_scrolls_and_says_so(served: Any, page: Page) -> None:
     hand = served.hand(page)
     hand.begin()
