@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import hmac
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 
 from flask import Blueprint, redirect, render_template, request, send_from_directory, url_for
 from flask.typing import ResponseReturnValue
@@ -12,6 +16,7 @@ from study_app.counts import count_study
 from study_app.participation import describe_study
 
 REPORT = "report.html"
+RESULTS = "results.json"
 COOKIE_S = 30 * 24 * 60 * 60
 #: The report is one self-contained file with its style and pictures inside; it needs no script.
 REPORT_POLICY = (
@@ -20,6 +25,39 @@ REPORT_POLICY = (
 )
 
 blueprint = Blueprint("researchers", __name__, url_prefix="/researcher")
+
+
+@dataclass(frozen=True, slots=True)
+class ReportAge:
+    """How current the report is."""
+
+    made_at: datetime
+    """When its figures were written, in UTC."""
+    judgments: int | None
+    """How many judgments it was made from; None when its figures do not tell."""
+
+
+def _judgments_of(results: Path) -> int | None:
+    # Whatever stands in the file, the page of the counts must open: an analysis may be writing it just now.
+    try:
+        counts = json.loads(results.read_bytes())["counts"]
+        number = counts["judgments_read"] if "judgments_read" in counts else counts["judgments"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return None
+    return number if type(number) is int and number >= 0 else None
+
+
+def _report_age(folder: Path) -> ReportAge | None:
+    """Age of the report in this folder; None when there is none."""
+    if not (folder / REPORT).is_file():
+        return None
+    for name in (RESULTS, REPORT):
+        try:
+            written = (folder / name).stat().st_mtime
+        except OSError:
+            continue
+        return ReportAge(datetime.fromtimestamp(written, UTC), _judgments_of(folder / RESULTS))
+    return None
 
 
 def _is_token(given: str | None) -> bool:
@@ -58,12 +96,12 @@ def overview() -> ResponseReturnValue:
     with context.sessions.begin() as db:
         study = describe_study(db, context.study)
         counts = count_study(db, context.study)
-    has_report = (context.settings.folder / "report" / REPORT).is_file()
+    report_age = _report_age(context.settings.folder / "report")
     return render_template(
         "researcher.html",
         study=study,
         counts=counts,
-        has_report=has_report,
+        report_age=report_age,
         rating_url=context.settings.public_url or request.url_root,
     )
 

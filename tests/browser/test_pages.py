@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,25 @@ def test_a_phone_reads_the_welcome_and_is_sent_to_a_computer(
     assert size >= 16
 
 
+def test_a_narrow_window_shows_a_note_in_place_of_the_trial(served: Any, page: Page) -> None:
+    hand = served.hand(page)
+    hand.begin()
+    note = page.get_by_text("This screen is too small for rating")
+    assert note.is_hidden()
+    _, slot = hand.look()
+    page.set_viewport_size(PHONE)
+    note.wait_for()
+    assert page.locator("main").is_hidden()
+    assert page.evaluate(NO_SIDEWAYS) is True
+    hand.give(slot)  # nobody answers a trial that cannot be seen
+    page.set_viewport_size({"width": 1366, "height": 400})
+    page.locator("#frame-test").wait_for()
+    assert note.is_hidden()
+    assert page.inner_text("#progress-text") == "1 of 6"
+    assert page.get_attribute("#choose-a", "aria-pressed") == "false"
+    assert page.get_attribute("#choose-b", "aria-pressed") == "false"
+
+
 def test_without_javascript_the_page_says_that_it_is_needed(
     served: Any, new_context: Callable[..., Any]
 ) -> None:
@@ -204,6 +224,33 @@ def test_the_report_is_served_with_its_own_policy(served: Any, page: Page, repor
         "none.json",
     ):
         assert page.request.get(f"{served.url}/researcher/report/{path}").status == 404
+
+
+def test_the_page_says_how_current_the_report_is(served: Any, page: Page, report: Path) -> None:
+    results = report.with_name("results.json")
+    address = f"{served.url}/researcher?token={served.token}"
+
+    def said(text: str) -> str:
+        results.write_text(text, encoding="utf-8")
+        os.utime(results, (1_700_000_000, 1_700_000_000))
+        page.goto(address)
+        return page.inner_text("[data-live=report-age]")
+
+    page.goto(address)
+    tiles = page.locator("[data-live=counts] .tile").filter(has_text="judgment").locator("dd")
+    total = sum(int(number) for number in tiles.all_inner_texts())
+    when = "2023-11-14 22:13:20 UTC"
+    assert (
+        said('{"counts": {"judgments_read": 0}}') == f"Made from 0 judgments at {when}; {total} since then."
+    )
+    assert said('{"counts": {"judgments": 1}}').startswith(f"Made from 1 judgment at {when}; ")
+    more = f'{{"counts": {{"judgments_read": {total + 1200}, "judgments": 3}}}}'
+    assert said(more) == f"Made from {total + 1200:,} judgments at {when}; 0 since then."
+    for odd in ("", "{", "[]", '{"counts": 3}', '{"counts": {"judgments_read": "x"}}', "[" * 100_000, "\0"):
+        assert said(odd) == f"Made at {when}."
+    results.unlink()
+    page.goto(address)
+    assert page.inner_text("[data-live=report-age]").startswith("Made at 20")
 
 
 def test_without_a_report_the_page_says_how_to_make_one(served: Any, page: Page, watch: Any) -> None:
