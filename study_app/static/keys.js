@@ -13,9 +13,13 @@ const COMMANDS = {
   Escape: "withdraw",
 };
 
-/** Calls `commands[name]()` for each key; keys that are held down, and shortcuts of the browser, are ignored. */
-export function listen(commands) {
+/**
+ * Calls `commands[name]()` for each key while `isOn()`; keys that are held down, and shortcuts of the browser,
+ * are ignored.
+ */
+export function listen(commands, isOn) {
   document.addEventListener("keydown", (event) => {
+    if (!isOn()) return;
     if (event.ctrlKey || event.altKey || event.metaKey || event.isComposing) return;
     const name = COMMANDS[event.code];
     if (!name) return;

@@ -40,8 +40,11 @@ class Session {
       withdraw: () => this.#choose(null),
     };
     screen.connect(commands);
-    listen(commands);
-    watch(screen.surroundings, () => this.#place());
+    listen(commands, screen.isVisible);
+    watch(screen.surroundings, () => {
+      this.#visibilityChanged();
+      this.#place();
+    });
     document.addEventListener("visibilitychange", () => this.#visibilityChanged());
     this.#guide();
     this.#place();
@@ -226,14 +229,14 @@ class Session {
     this.#paint += 1;
     const paint = this.#paint;
     await painted();
-    if (paint !== this.#paint || document.visibilityState !== "visible") return;
+    if (paint !== this.#paint || !screen.isVisible()) return;
     this.#viewing.painted(this.#slot, performance.now());
     this.#guide();
   }
 
   #visibilityChanged() {
     if (!this.#deck) return;
-    if (document.visibilityState === "visible") this.#noteWhenPainted();
+    if (screen.isVisible()) this.#noteWhenPainted();
     else this.#viewing.paused(performance.now());
   }
 

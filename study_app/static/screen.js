@@ -28,6 +28,11 @@ export const surroundings = [...document.querySelectorAll(".rating > header, .st
 
 export const frames = { test: elements.test, reference: elements.reference };
 
+/** Whether the trial can be seen: the tab is in front, and the window not too small for rating. */
+export function isVisible() {
+  return document.visibilityState === "visible" && elements.rating.getClientRects().length > 0;
+}
+
 /** Calls `commands[name]()` for the buttons; a pointer leaves the focus on the stage, where keys are read. */
 export function connect(commands) {
   const actions = [

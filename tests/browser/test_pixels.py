@@ -121,7 +121,7 @@ def test_the_buttons_stay_where_they_are_from_trial_to_trial(served: Any, page: 
 def test_a_window_that_is_too_small_scrolls_and_says_so(served: Any, page: Page) -> None:
     hand = served.hand(page)
     hand.begin()
-    page.set_viewport_size({"width": 500, "height": 400})
+    page.set_viewport_size({"width": 720, "height": 400})
     page.get_by_text("never shrunk").wait_for()
     width = page.evaluate("document.querySelector('#frame-test').clientWidth")
     assert width == hand.seen().pixels.shape[1]
@@ -134,7 +134,7 @@ def test_a_window_that_is_too_small_scrolls_and_says_so(served: Any, page: Page)
 def test_a_very_low_window_hides_neither_pictures_nor_buttons(served: Any, page: Page) -> None:
     hand = served.hand(page)
     hand.begin()
-    page.set_viewport_size({"width": 500, "height": 320})
+    page.set_viewport_size({"width": 720, "height": 320})
     page.wait_for_selector("#notice-size", state="visible")
     assert page.evaluate("document.getElementById('stage').clientHeight") >= 200
     page.mouse.move(250, 10)
