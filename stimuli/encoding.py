@@ -15,7 +15,13 @@ from stimuli.codecs.base import Codec
 from stimuli.codecs.reconstructions import FAMILY as RECONSTRUCTIONS
 from stimuli.codecs.reconstructions import Reconstruction, Reconstructions
 from stimuli.codecs.registry import make_codec
-from stimuli.errors import CodecNotInstalledError, CodecSettingsError, EncodingError, StudyFileError
+from stimuli.errors import (
+    CodecNotInstalledError,
+    CodecProgramError,
+    CodecSettingsError,
+    EncodingError,
+    StudyFileError,
+)
 from stimuli.files import exclusive, remove_leftovers
 from stimuli.manifest import FORMAT, CodecRecord, Manifest, SourceRecord, StudyRecord, write_manifest
 from stimuli.parallel import run_jobs, worker_count
@@ -84,6 +90,8 @@ def _codec_records(study: Study) -> tuple[CodecRecord, ...]:
             )
             settings = json.loads(json.dumps(dict(codec.settings), allow_nan=False))
             records.append(CodecRecord(spec.name, spec.family, codec.version, settings))
+        except CodecProgramError as error:
+            problems.append(f"{where}.{error}")
         except CodecNotInstalledError as error:
             problems.append(f"{where}.family ({spec.name}): {error}")
         except CodecSettingsError as error:

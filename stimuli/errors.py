@@ -59,6 +59,20 @@ class CodecNotInstalledError(StimuliError):
         super().__init__(f"codec family {family!r} is not installed; {remedy}")
 
 
+class CodecProgramError(CodecNotInstalledError):
+    """A program that a setting names and that cannot be run on this machine.
+
+    A study can be read and served without it, as without an absent library.
+    """
+
+    def __init__(self, key: str, reason: str) -> None:
+        self.key = key
+        self.reason = reason
+        self.family = "command"
+        self.remedy = reason
+        StimuliError.__init__(self, f"{key} {reason}")
+
+
 class CodecError(StimuliError):
     """A codec that failed on a picture or a bitstream, or returned something that is neither."""
 

@@ -9,7 +9,13 @@ from pathlib import Path
 from stimuli.codecs.reconstructions import FAMILY as RECONSTRUCTIONS
 from stimuli.codecs.reconstructions import Reconstruction, Reconstructions
 from stimuli.codecs.registry import make_codec
-from stimuli.errors import CodecNotInstalledError, CodecSettingsError, PictureError, StudyFileError
+from stimuli.errors import (
+    CodecNotInstalledError,
+    CodecProgramError,
+    CodecSettingsError,
+    PictureError,
+    StudyFileError,
+)
 from stimuli.pictures import inspect_picture, load_picture
 from stimuli.records import is_number
 from stimuli.source_files import read_sources
@@ -75,6 +81,8 @@ def find_problems(study: Study) -> tuple[str, ...]:
             continue
         try:
             make_codec(spec.family, spec.settings, study.folder)
+        except CodecProgramError as error:
+            problems.append(f"{study.file}: codecs[{i}].{error}")
         except CodecNotInstalledError as error:
             problems.append(f"{study.file}: codecs[{i}].family ({spec.name}): {error}")
         except CodecSettingsError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from stimuli.codecs.base import Pixels, Scale, Setting
-from stimuli.errors import CodecNotInstalledError, CodecSettingsError, PictureError
+from stimuli.errors import CodecProgramError, CodecSettingsError, PictureError
 from stimuli.pictures import load_picture, png_bytes
 from stimuli.programs import ProgramError, last_line, run_program
 from stimuli.records import is_number
@@ -116,17 +117,15 @@ class CommandCodec:
         return [_PLACEHOLDER.sub(lambda match: known[match[1]], part) for part in template]
 
     def _resolved(self, key: str, template: list[str]) -> list[str]:
-        """The template with its program made absolute; raises CodecNotInstalledError."""
+        """The template with its program made absolute; raises CodecProgramError."""
         if unknown := set(_PLACEHOLDER.findall(template[0])) - {"study", "python"}:
             raise CodecSettingsError(key, f"must begin with a program, and that knows no {{{unknown.pop()}}}")
         program = self._filled(template[:1], {})[0]
         # A path is looked for in the study folder, a bare name on PATH.
-        found = shutil.which(str(self._folder / program) if "/" in program else program)
+        path = self._folder / program if "/" in program else None
+        found = shutil.which(str(path or program))
         if found is None:
-            raise CodecNotInstalledError(
-                self.name,
-                f"the program {template[0]!r} of `{key}` is no executable in the study folder or on PATH",
-            )
+            raise CodecProgramError(key, _why_not(program, path))
         return [found, *template[1:]]
 
     def _program_hashes(self, settings: Mapping[str, object]) -> dict[str, str]:
@@ -166,6 +165,18 @@ class CommandCodec:
         if not lines:
             raise CodecSettingsError("version", f"was not printed by {' '.join(value)}")
         return lines[0].strip()[:120]
+
+
+def _why_not(program: str, path: Path | None) -> str:
+    """Why a program cannot be run, and what to do."""
+    if path is None:
+        instead = f"install it, or write ./{program} for one in the study folder"
+        return f"names the program {program!r}, which is not on PATH; {instead}"
+    if not path.exists():
+        return f"names the program {path}, which does not exist; put it there or correct the path"
+    if not path.is_file():
+        return f"names the program {path}, which is not a file"
+    return f"names the program {path}, which is not executable: chmod +x {shlex.quote(str(path))}"
 
 
 def _write_picture(path: Path, pixels: Pixels) -> None:

@@ -277,9 +277,9 @@ def test_absent_program_is_said_by_check_and_not_by_reading(studies: ModuleType,
     with pytest.raises(StudyFileError) as caught:
         check_study(study)
     (line,) = caught.value.problems
-    assert line.startswith(f"{tmp_path / 'study.toml'}: codecs[1].family (mine): ")
-    assert "'./mycodec'" in line
-    with pytest.raises(StudyFileError, match=r"\./mycodec"):
+    assert line.startswith(f"{tmp_path / 'study.toml'}: codecs[1].encode names the program ")
+    assert f"{tmp_path / 'mycodec'}, which does not exist" in line
+    with pytest.raises(StudyFileError, match="mycodec, which does not exist"):
         encode_study(study, progress=False)
 
 

@@ -315,6 +315,33 @@ def test_a_direction_that_is_wrong_is_one_line(studies: ModuleType, tmp_path: Pa
     assert "\n" not in str(caught.value)
 
 
+ABSENT = {
+    "not executable": ("./mycodec", "{folder}/mycodec, which is not executable: chmod +x {folder}/mycodec"),
+    "missing": ("./nocodec", "{folder}/nocodec, which does not exist"),
+    "not on PATH": ("mycodec", "'mycodec', which is not on PATH"),
+}
+
+
+@pytest.mark.parametrize("case", ABSENT)
+def test_a_program_that_cannot_be_run_is_told_and_the_study_can_still_be_read(
+    studies: ModuleType, tmp_path: Path, case: str
+) -> None:
+    folder = studies.command_study(tmp_path / "study")
+    (folder / "mycodec").write_text("#!/bin/sh\n")
+    program, words = ABSENT[case]
+    file = folder / "study.toml"
+    file.write_text(
+        file.read_text().replace('"{python}", "{study}/toycodec.py", "dec"', f'"{program}", "dec"')
+    )
+    study = read_study(folder)
+    for use in (check_study, lambda study: encode_study(study, workers=1, progress=False)):
+        with pytest.raises(StudyFileError) as caught:
+            use(study)
+        (line,) = caught.value.problems
+        assert f": codecs[1].decode names the program {words.format(folder=folder)}" in line
+        assert "is not installed" not in line
+
+
 # Ready-made reconstructions
 
 
