@@ -123,7 +123,7 @@ def test_a_narrow_window_shows_a_note_in_place_of_the_trial(served: Any, page: P
     note = page.get_by_text("This screen is too small for rating")
     assert note.is_hidden()
     _, slot = hand.look()
-    page.set_viewport_size(PHONE)
+    page.set_viewport_size({"width": 390, "height": 844})
     note.wait_for()
     assert page.locator("main").is_hidden()
     assert page.evaluate(NO_SIDEWAYS) is True
