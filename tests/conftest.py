@@ -6,9 +6,11 @@ import hashlib
 import itertools
 import os
 import secrets
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 from flask import Flask
@@ -23,6 +25,15 @@ from study_app.app import create_app
 from study_app.embedded_postgres import EmbeddedPostgres
 from study_app.loading import load_manifest
 from study_app.settings import Settings
+
+# A shell starts background jobs with SIGINT ignored, and every process of the tests would inherit that:
+# Ctrl-C would then stop nothing that is tested here.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# `make test` draws the same examples every time; HYPOTHESIS_PROFILE=explore draws new ones.
+hypothesis.settings.register_profile("matchrate", derandomize=True)
+hypothesis.settings.register_profile("explore", max_examples=1000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "matchrate"))
 
 TOKEN = "researcher-token-of-the-tests"
 ManifestMaker = Callable[..., Manifest]

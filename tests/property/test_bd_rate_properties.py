@@ -80,9 +80,11 @@ def test_equals_scipy_with_numeric_integration(a: Points, t: Points) -> None:
 
     def curve(rates: np.ndarray, quality: np.ndarray) -> PchipInterpolator:
         fitted = IsotonicRegression().fit_transform(np.log(rates), quality)
+        # Whether a rise of 1e-7 Elo is a tie is each solver's own affair.
+        rises = np.diff(fitted)
+        assume(((rises < 1e-10) | (rises > 1e-4)).all())
         levels = np.unique(np.round(fitted, 7))
         nearest = np.abs(fitted[:, None] - levels[None, :]).argmin(axis=1)
-        assume((np.diff(levels) > 1e-4).all())
         mean = [np.log(rates)[nearest == i].mean() for i in range(len(levels))]
         return PchipInterpolator(levels, mean)
 
