@@ -44,7 +44,7 @@ def _analyse(argv: Sequence[str] | None) -> int:
     arguments = parser().parse_args(argv)
     options = options_from(arguments)
     folder = output_folder(arguments)
-    tables = read_tables(arguments.input, arguments.study)
+    tables = read_tables(arguments.input, arguments.study, options.anchor or options.test)
     total = 3 * options.replicates
     with tqdm(
         total=total, desc="resampling", unit="fit", disable=not sys.stderr.isatty(), leave=False

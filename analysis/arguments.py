@@ -28,7 +28,9 @@ def parser() -> argparse.ArgumentParser:
     compared.add_argument("--test", metavar="CODEC", help="compare this codec against every other")
     made.add_argument("-o", "--output", metavar="DIR", help="where outputs go (a study folder has report/)")
     made.add_argument(
-        "--zero", metavar="CONDITION", help="the condition fixed at Elo 1500 (default: the original)"
+        "--zero",
+        metavar="CONDITION",
+        help="the condition fixed at Elo 1500 (default: the original if it was shown, else the mean)",
     )
     made.add_argument(
         "--rate",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 
@@ -104,7 +105,21 @@ class UnknownCodecError(AnalysisError):
 
     def __init__(self, codec: str, codecs: Sequence[str]) -> None:
         self.codec, self.codecs = codec, tuple(codecs)
-        super().__init__(f"no codec {codec!r} in this study; there is {listed(codecs, 20)}")
+        by_fold = {name.casefold(): name for name in codecs}
+        close = get_close_matches(codec.casefold(), by_fold, n=1)
+        hint = f": did you mean {by_fold[close[0]]}?" if close else ""
+        super().__init__(f"no codec {codec!r} in this study; there is {listed(codecs, 20)}{hint}")
+
+
+class NeverJudgedCodecError(AnalysisError):
+    """A codec that was named on the command line is in the study, and no judgment that counts names it."""
+
+    def __init__(self, codec: str, judged: Sequence[str]) -> None:
+        self.codec, self.judged = codec, tuple(judged)
+        super().__init__(
+            f"no judgment that counts names the codec {codec!r}; compare another of {listed(judged, 20)}, or "
+            "run it again after somebody has rated it"
+        )
 
 
 class UnknownConditionError(AnalysisError):

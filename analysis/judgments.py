@@ -28,6 +28,7 @@ from analysis.errors import (
     MixedJudgmentsError,
     NothingToAnalyseError,
     SeveralStudiesError,
+    UnknownCodecError,
     UnknownStudyError,
 )
 from analysis.inputs import RawTable, read_raw_tables
@@ -95,26 +96,41 @@ def read_judgments(
     return select_comparisons(read_tables(place, study), include_simulated=include_simulated)
 
 
-def read_tables(place: str | Path, study: str | None = None) -> StudyTables:
+def read_tables(place: str | Path, study: str | None = None, codec: str | None = None) -> StudyTables:
     """The tables of one study from an export folder, a study folder or a Postgres address.
 
-    Raises an AnalysisError that names the place, the row and the column of whatever breaks the contract.
+    Raises an AnalysisError that names the place, the row and the column of whatever breaks the contract, and
+    UnknownCodecError where `codec` is given and is none of the scored stimuli.
     """
     raw_judgments, raw_stimuli = read_raw_tables(place, study)
-    return check_tables(raw_judgments, raw_stimuli, study)
+    return check_tables(raw_judgments, raw_stimuli, study, codec)
 
 
-def check_tables(raw_judgments: RawTable, raw_stimuli: RawTable, study: str | None = None) -> StudyTables:
+def check_tables(
+    raw_judgments: RawTable, raw_stimuli: RawTable, study: str | None = None, codec: str | None = None
+) -> StudyTables:
     """Typed and checked tables out of raw ones; the rows of other studies are passed over."""
+    if raw_judgments.frame.empty and study is None:
+        # Before anybody has rated, only the stimuli can say whose they are.
+        _, study = _one_study(raw_stimuli, None)
     raw_judgments, name = _one_study(raw_judgments, study)
     raw_stimuli = _same_study(raw_stimuli, name)
-    judgments = typed_table(raw_judgments, JUDGMENT_COLUMNS, {"study": name, "revision": 0, "kind": "scored"})
-    if "trial" not in raw_judgments.frame.columns:
-        judgments["trial"] = judgments["judgment_id"]
     stimuli = typed_table(raw_stimuli, STIMULUS_COLUMNS, {"status": "given"})
     if "role" not in raw_stimuli.frame.columns:
         stimuli["role"] = np.where(stimuli["condition"] == REFERENCE_CONDITION, "reference", "scored")
     _check_stimuli(raw_stimuli, stimuli)
+    # Before the judgments: a codec that is misspelt stays so when somebody has rated.
+    codecs = sorted(set(stimuli.loc[stimuli["role"] == "scored", "codec"]))
+    if codec is not None and codecs and codec not in codecs:
+        raise UnknownCodecError(codec, codecs)
+    judgments = typed_table(
+        raw_judgments,
+        JUDGMENT_COLUMNS,
+        {"study": name, "revision": 0, "kind": "scored"},
+        no_rows="holds no judgments yet: nobody has rated this study; run it again after somebody has rated",
+    )
+    if "trial" not in raw_judgments.frame.columns:
+        judgments["trial"] = judgments["judgment_id"]
     _check_judgments(raw_judgments, judgments, stimuli)
     judgments = judgments.sort_values("judgment_id").reset_index(drop=True)
     stimuli = stimuli.sort_values(["condition", "source"]).reset_index(drop=True)

@@ -21,16 +21,17 @@ def remarks(result: StudyResult) -> list[str]:
         groups = " > ".join("{" + listed(group, 4) + "}" for group in scores.separated[:6])
         more = f" and {len(scores.separated) - 6} more groups" if len(scores.separated) > 6 else ""
         said.append(
-            "The win graph is not strongly connected, so the likelihood has no maximum; scores rest on a "
-            f"prior ({scores.prior}). Groups, each never beaten by one to its right: {groups}{more}."
+            "Some conditions won (or lost) every comparison with the others, so maximum likelihood has no "
+            f"finite answer; scores rest on a prior ({scores.prior}). From best to worst, each group never "
+            f"lost to one after it: {groups}{more}."
         )
     said += _cluster_warnings(result)
     used = {kind: r.prior_used for kind, r in resampled.resampled.items() if r.prior_used}
     if used and not scores.prior:
         counts = ", ".join(f"{count} over {kind}" for kind, count in used.items())
         said.append(
-            f"Of {resampled.replicates} replicates each, those with a win graph not strongly connected were "
-            f"fitted with a prior ({result.prior_where_needed}): {counts}."
+            f"Of {resampled.replicates} replicates each, those in which some conditions won (or lost) every "
+            f"comparison with the others were fitted with a prior ({result.prior_where_needed}): {counts}."
         )
     single = [codec for codec, curve in result.curves.items() if len(curve.quality) + curve.violations == 1]
     if single:
@@ -99,9 +100,7 @@ def _cluster_warnings(result: StudyResult) -> list[str]:
     said = []
     for kind, count in counts.items():
         if count == 1:
-            said.append(
-                f"There is one of {kind}: it is taken as fixed, and intervals do not speak of others."
-            )
+            said.append(f"Only one {kind[:-1]}: the intervals say nothing about other {kind}.")
         elif count < FEW_CLUSTERS:
             said.append(
                 f"Only {count} {kind}: with fewer than {FEW_CLUSTERS} clusters, intervals are a rough guide "

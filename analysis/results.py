@@ -12,7 +12,7 @@ from analysis.bootstrap import Bootstrap, Interval, bootstrap, codec_knots
 from analysis.bradley_terry import BradleyTerry
 from analysis.curves import Curve, Floats
 from analysis.elo import ELO_PER_LOGIT, elo
-from analysis.errors import AnalysisError, UnknownCodecError, UnknownConditionError
+from analysis.errors import AnalysisError, NeverJudgedCodecError, UnknownCodecError, UnknownConditionError
 from analysis.judgments import Comparisons, StudyTables, select_comparisons
 from analysis.rates import MEANS_DIFFER, ConditionRates, RateBasis, RateMean, condition_rates
 from analysis.scaling import ScalingModel, Scores
@@ -132,7 +132,7 @@ def analyse_study(
         tables, left_out=rates.left_out_cells, include_simulated=options.include_simulated
     )
     codecs = rates.codec_conditions(comparisons.conditions)
-    pairs = _pairs(options, list(codecs))
+    pairs = _pairs(tables, options, list(codecs))
     zero = _zero(options, rates, comparisons)
     scores = model.fit(comparisons)
     resampled = bootstrap(
@@ -169,10 +169,12 @@ def analyse_study(
     )
 
 
-def _pairs(options: Options, codecs: list[str]) -> list[tuple[str, str]]:
+def _pairs(tables: StudyTables, options: Options, codecs: list[str]) -> list[tuple[str, str]]:
     named = options.anchor if options.anchor is not None else options.test
     assert named is not None
     if named not in codecs:
+        if named in set(tables.stimuli.loc[tables.stimuli["role"] == "scored", "codec"]):
+            raise NeverJudgedCodecError(named, codecs)
         raise UnknownCodecError(named, codecs)
     others = [codec for codec in codecs if codec != named]
     if not others:

@@ -23,18 +23,20 @@ _FALSE = frozenset({"false", "f", "0"})
 _UNPRINTED = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 
 
-def typed_table(raw: RawTable, columns: tuple[Column, ...], defaults: dict[str, Any]) -> pd.DataFrame:
+def typed_table(
+    raw: RawTable, columns: tuple[Column, ...], defaults: dict[str, Any], no_rows: str = "holds no rows"
+) -> pd.DataFrame:
     """The contract's columns in the contract's order, typed; other columns are passed over.
 
-    A column that is absent takes its value from `defaults`, else it is empty. Text is `str` or None, integers
-    and numbers are float64 with NaN for empty, booleans are bool. Raises MalformedTableError and
-    MalformedRowError.
+    A column that is absent takes its value from `defaults`, else it is empty; `no_rows` says what it means
+    that there are none. Text is `str` or None, integers and numbers are float64 with NaN for empty, booleans
+    are bool. Raises MalformedTableError and MalformedRowError.
     """
     lacking = [column.name for column in columns if column.needed and column.name not in raw.frame.columns]
     if lacking:
         raise MalformedTableError(raw.name, f"lacks the column {listed(lacking)}")
     if raw.frame.empty:
-        raise MalformedTableError(raw.name, "holds no rows")
+        raise MalformedTableError(raw.name, no_rows)
     typed: dict[str, Any] = {}
     for column in columns:
         if column.name in raw.frame.columns:

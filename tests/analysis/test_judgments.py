@@ -84,7 +84,7 @@ def test_row_numbers_survive_the_choice_of_a_study(
 
 def test_a_quoted_line_break_does_not_shift_the_row_numbers(tmp_path: Path) -> None:
     """Lines are counted as an editor shows them."""
-    (tmp_path / "stimuli.csv").write_text("source,condition,codec,bpp\n")
+    (tmp_path / "stimuli.csv").write_text("source,condition,codec,bpp\ns,a,a,1\ns,b,b,1\n")
     header = "judgment_id,rater,source,condition_a,condition_b,choice,exclusion\n"
     rows = 'j1,r,s,a,b,a,"two\nlines"\nj2,r,s,a,b,x,\n'
     (tmp_path / "judgments.csv").write_text(header + rows)

@@ -10,6 +10,7 @@ import pytest
 
 from analysis.analyze_study import main
 from analysis.document import results_document
+from analysis.errors import NeverJudgedCodecError
 from analysis.judgments import tables_from_frames
 from analysis.results import Options, StudyResult, analyse_study
 from analysis.simulation import SimulatedStudy
@@ -66,6 +67,9 @@ def test_a_codec_that_nobody_judged_leaves_no_source_out(small_study: SimulatedS
     assert result.never_judged == ("later@0.1", "later@0.2", "later@0.4", "later@0.8")
     assert [c.rate for c in result.codec_comparisons] == [c.rate for c in plain.codec_comparisons]
     assert [c.interval for c in result.codec_comparisons] == [c.interval for c in plain.codec_comparisons]
+    tables = tables_from_frames(small_study.judgments, pd.concat([stimuli, extra]))
+    with pytest.raises(NeverJudgedCodecError, match="no judgment that counts names the codec 'later'"):
+        analyse_study(tables, Options(anchor="later", replicates=100))
 
 
 def test_the_command_prints_the_count_and_every_output_has_the_sources(

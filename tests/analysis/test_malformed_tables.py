@@ -64,7 +64,8 @@ CASES = [
     ("judgments", "j4,t4,0,", "j4,t4,0,0,", ["line 5", "16 cells where the header names 15"]),
     ("judgments", "judgment_id,trial", "judgment_id,judgment_id", ["names the column judgment_id twice"]),
     ("judgments", ",choice,", ",answer,", ["lacks the column choice"]),
-    ("judgments", JUDGMENTS.split("\n", 1)[1], "", ["holds no rows"]),
+    ("judgments", JUDGMENTS.split("\n", 1)[1], "",
+     ["holds no judgments yet: nobody has rated this study; run it again after somebody has rated"]),
     ("judgments", JUDGMENTS, "", ["is empty"]),
     ("judgments", "anna,cat", '"anna,cat', ["is not CSV"]),
     ("stimuli", "cat,old@0.2,old,scored,matched,0.2,0.201", "cat,old@0.2,old,scored,matched,0.2,0",
@@ -167,3 +168,22 @@ def test_no_folder_and_a_file_are_named(folder: Path) -> None:
         read_tables(folder / "nowhere")
     with pytest.raises(AnalysisError, match="is a file"):
         read_tables(folder / "judgments.csv")
+
+
+@pytest.mark.parametrize(
+    ("codec", "said"),
+    [
+        ("old", "judgments.csv: holds no judgments yet: nobody has rated this study"),
+        ("OLDE", "no codec 'OLDE' in this study; there is new, old: did you mean old?"),
+        ("xyz", "no codec 'xyz' in this study; there is new, old\n"),
+    ],
+)
+def test_a_misspelt_codec_is_said_before_anybody_has_rated(
+    folder: Path, capsys: pytest.CaptureFixture[str], codec: str, said: str
+) -> None:
+    """The codecs are those of the stimuli table, which needs no judgment."""
+    path = folder / "judgments.csv"
+    path.write_text(path.read_text().split("\n", 1)[0] + "\n")
+    for option in ("--anchor", "--test"):
+        assert main([str(folder), option, codec, "-o", str(folder / "out")]) == 2
+        assert said in capsys.readouterr().err

@@ -60,7 +60,7 @@ def test_a_study_without_a_judgment_yet_is_told_from_an_unknown_one(address: str
     """Its stimuli are loaded, and raters have not begun."""
     with engine.begin() as connection:
         connection.execute(text("DELETE FROM judgments WHERE study = 'other'"))
-    with pytest.raises(MalformedTableError, match="view judgments: holds no rows"):
+    with pytest.raises(MalformedTableError, match="view judgments: holds no judgments yet"):
         read_tables(address, "other")
 
 

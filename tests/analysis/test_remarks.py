@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from analysis.analyze_study import main
+from analysis.arguments import parser
 from analysis.errors import counted
 from analysis.simulation import SimulatedStudy, simulate_study
 
@@ -65,6 +66,14 @@ def test_one_rater_is_too_few_whatever_the_judgments(analyse: Analyse) -> None:
     """400 judgments of six conditions are many, and one rater is one."""
     document, _, _ = analyse(study(), 400)
     assert document["warnings"][0] == "400 judgments by only 1 rater: too few raters for any finding."
+    assert "Only one rater: the intervals say nothing about other raters." in document["warnings"]
+
+
+def test_one_source_is_said(analyse: Analyse) -> None:
+    """The same of sources."""
+    document, _, _ = analyse(study(sources=1, raters=20), 400)
+    assert document["too_few"] is None
+    assert "Only one source: the intervals say nothing about other sources." in document["warnings"]
 
 
 @pytest.mark.parametrize(("judgments", "thin"), [(29, True), (30, False)])
@@ -80,3 +89,8 @@ def test_numbers_and_nouns_agree() -> None:
     """One of a thing is singular."""
     assert [counted(n, "rater") for n in (0, 1, 2)] == ["0 raters", "1 rater", "2 raters"]
     assert [counted(n, "stimulus", "stimuli") for n in (1, 2)] == ["1 stimulus", "2 stimuli"]
+
+
+def test_the_help_of_zero_says_both_defaults() -> None:
+    """Most studies show no original."""
+    assert "the original if it was shown, else the mean" in " ".join(parser().format_help().split())
