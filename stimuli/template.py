@@ -64,10 +64,10 @@ name = "avif"
 speed = 4                        # 0 is slow and small, 10 fast and large
 
 # [[codecs]]
-# name = "heic"                  # needs: pip install 'matchrate[heic]'
+# name = "heic"                  # `make install` brought its library; else: pip install pillow-heif
 
 # [[codecs]]
-# name = "jpegxl"                # needs: pip install 'matchrate[jxl]'
+# name = "jpegxl"                # `make install` brought its library; else: pip install pillow-jxl-plugin
 # effort = 7
 
 # [[codecs]]

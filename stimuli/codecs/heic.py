@@ -31,7 +31,9 @@ class HeicCodec:
         try:
             import pillow_heif
         except ImportError:
-            raise CodecNotInstalledError("heic", "install it: pip install 'matchrate[heic]'") from None
+            raise CodecNotInstalledError(
+                "heic", "run `make install` in the clone, or: pip install pillow-heif"
+            ) from None
         self.settings = resolve_settings(
             settings,
             {

@@ -48,5 +48,7 @@ def _plugin() -> None:
         # Importing the plugin is what registers the format with Pillow.
         from pillow_jxl import JpegXLImagePlugin
     except ImportError:
-        raise CodecNotInstalledError("jpegxl", "install it: pip install 'matchrate[jxl]'") from None
+        raise CodecNotInstalledError(
+            "jpegxl", "run `make install` in the clone, or: pip install pillow-jxl-plugin"
+        ) from None
     JpegXLImagePlugin.DECODE_THREADS = 1

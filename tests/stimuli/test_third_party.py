@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import importlib
+import re
 import shutil
 import sys
+import tomllib
 import tracemalloc
 from pathlib import Path
 from types import ModuleType
@@ -71,6 +74,38 @@ def test_settings_that_an_entry_point_refuses_are_one_line(studies: ModuleType, 
     (line,) = caught.value.problems
     assert "codecs[1].settings are refused by thincodec:ThinCodec" in line
     assert "unknown settings ['speed']" in line
+
+
+def test_the_class_in_the_docs_is_a_codec(
+    studies: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What docs/codecs.md shows, as it stands there, under the entry point that it shows."""
+    text = (Path(__file__).parents[2] / "docs" / "codecs.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    project = next(
+        table for table in re.findall(r"```toml\n(.*?)```", text, re.DOTALL) if "[project]" in table
+    )
+    points = tomllib.loads(project)["project"]["entry-points"]["matchrate.codecs"]
+    info = tmp_path / "site" / "mypackage-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mypackage\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[matchrate.codecs]\nmine = {points['mine']}\n")
+    (tmp_path / "site" / "mypackage.py").write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    importlib.invalidate_caches()
+    toml = 'name = "docs"\ntargets = [2.0, 4.0]\nsources = { folder = "sources" }\n'
+    toml += '[[codecs]]\nname = "mine"\nlevel = 6\n'
+    folder = studies.write_study(tmp_path / "study", toml)
+    try:
+        manifest = encode_study(read_study(folder), workers=1, progress=False)
+        assert [stimulus.status for stimulus in manifest.stimuli] == ["matched"] * 4
+        assert verify_manifest(folder, workers=1, progress=False) == ()
+        file = folder / "study.toml"
+        file.write_text(file.read_text().replace("level", "levle"))
+        with pytest.raises(StudyFileError, match=r"codecs\[0\]\.levle is not a setting of this codec"):
+            read_study(folder)
+    finally:
+        sys.modules.pop("mypackage", None)
 
 
 BROKEN = {
