@@ -76,6 +76,10 @@ class Deviation:
         return f"{self.artefact}: {self.reason}"
 
 
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
+
+
 @dataclass(frozen=True, slots=True)
 class Summary:
     """The figures of a matched study; `str()` gives them as lines for a terminal."""
@@ -108,24 +112,28 @@ class Summary:
         return self.within_tolerance / self.reachable if self.reachable else 1.0
 
     def __str__(self) -> str:
-        lines = [f"{self.stimuli} stimuli"]
+        lines = [_count(self.stimuli, "stimulus", "stimuli")]
         if self.given:
             lines[0] += f", {self.given} of them given reconstructions"
         if self.searched:
+            reachable = _count(self.reachable, "reachable stimulus", "reachable stimuli")
             lines.append(
-                f"{self.within_tolerance} of {self.reachable} reachable stimuli "
+                f"{self.within_tolerance} of {reachable} "
                 f"({100 * self.share_within_tolerance:.1f} %) within {100 * self.tolerance:g} % of "
                 f"their target, {self.within_two_percent} within 2 %, "
                 f"largest residual {100 * self.largest_residual:.2f} %"
             )
             lines.append(
-                f"{self.encodes} encodes, {self.encodes_per_stimulus:.2f} a stimulus on average; "
-                f"{self.unreachable} targets outside a codec's range"
+                f"{_count(self.encodes, 'encode', 'encodes')}, "
+                f"{self.encodes_per_stimulus:.2f} a stimulus on average; "
+                f"{_count(self.unreachable, 'target', 'targets')} outside a codec's range"
             )
         if self.missing:
-            lines.append(f"{self.missing} stimuli are missing from the given reconstructions")
+            there = _count(self.missing, "stimulus is", "stimuli are")
+            lines.append(f"{there} missing from the given reconstructions")
         if self.left_out_cells:
-            lines.append(f"{self.left_out_cells} source and rate points are left out for all codecs")
+            cells = _count(self.left_out_cells, "source and rate point is", "source and rate points are")
+            lines.append(f"{cells} left out for all codecs")
         return "\n".join(lines)
 
 

@@ -98,7 +98,7 @@ class Stimulus:
     def describe(self) -> str:
         """One line for a person: where it is, its status and its residual."""
         return (
-            f"{self.source} {self.condition}: {self.status}, {self.bpp:.4g} bpp for {self.target_bpp:.4g} "
+            f"{self.source} {self.condition}: {self.status}, {self.bpp:.4g} bpp for {self.target_bpp!r} "
             f"({100 * self.residual:+.2f} %)"
         )
 

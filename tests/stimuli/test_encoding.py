@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -353,6 +354,11 @@ def test_unreachable_targets_are_left_out_for_all_codecs(studies: ModuleType, tm
     assert summary.left_out_cells == 4
     assert len(manifest.mismatched()) == 8
     assert "unreachable_low" in manifest.mismatched()[0].describe()
+    assert " bpp for 20.0 (" in manifest.mismatched()[-1].describe()
+    assert "8 targets outside a codec's range\n4 source and rate points are left out" in str(summary)
+    one = replace(summary, unreachable=1, left_out_cells=1, missing=1)
+    assert "1 target outside a codec's range\n1 stimulus is missing" in str(one)
+    assert str(one).endswith("\n1 source and rate point is left out for all codecs")
     # The floor is the true one: the smallest file that the codec makes on this source.
     floor = next(s for s in by_target[0.05] if s.codec == "jpeg")
     pixels = load_picture(folder / "sources" / f"{floor.source}.png")
