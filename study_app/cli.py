@@ -112,6 +112,12 @@ def _terminable() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def _heed_interrupts() -> None:
+    """Let SIGINT stop a server that a script started in the background, where shells have it ignored."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def _settings(study: Path) -> Settings:
     settings = Settings.from_environment(study)
     if not settings.folder.is_dir():
@@ -250,6 +256,7 @@ def serve(study: Path, host: str, port: int) -> None:
     from study_app.logs import log_to
     from study_app.server import researcher_token, start_server
 
+    _heed_interrupts()
     settings = _settings(study)
     manifest = read_manifest(settings.folder)
     _say_if_outdated(settings.folder, manifest)
@@ -292,7 +299,7 @@ def _export(settings: Settings, *, judged: bool = False) -> tuple[str, Path]:
             with session_factory(engine)() as db:
                 if count_study(db, name).judgments == 0:
                     raise UsageError(
-                        f"nobody has rated study {name!r} yet: run `matchrate serve`, and open the raters' address"
+                        f"nobody has rated study {name!r} yet: run `matchrate serve` and open the address"
                     )
         return name, export_study(engine, name, settings.folder)
 
@@ -378,5 +385,6 @@ def demo(once: bool, folder: Path, port: int) -> int:
     """Run a whole study on real photographs with simulated raters, and keep serving it."""
     from study_app.demo import run_demo
 
+    _heed_interrupts()
     status: Any = run_demo(folder, once=once, port=port)
     return int(status)

@@ -52,6 +52,8 @@ class DemoProcess:
             stderr=subprocess.STDOUT,
             text=True,
             env=environment,
+            # As a script that starts it in the background would: Ctrl-C has to stop it all the same.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
         )
         self.said = ""
 
