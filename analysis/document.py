@@ -10,6 +10,7 @@ from typing import Any
 
 from analysis.bootstrap import FEW_CLUSTERS
 from analysis.elo import ELO_ORIGIN, elo
+from analysis.errors import counted
 from analysis.remarks import remarks, too_few
 from analysis.results import CodecComparison, ConditionScore, StudyResult
 
@@ -233,7 +234,8 @@ def provenance_line(document: Mapping[str, Any]) -> str:
     payload = "rates of the payload; " if document["rate"] == "payload" else ""
     versions = ", ".join(f"{name} {version}" for name, version in stamp["versions"].items())
     return (
-        f"{label}Study {document['study']}; {counts['judgments']} judgments, {counts['raters']} raters, "
+        f"{label}Study {document['study']}; {counted(counts['judgments'], 'judgment')}, "
+        f"{counted(counts['raters'], 'rater')}, "
         f"{counts['judgments_excluded']} excluded; {payload}data sha256 {stamp['data_sha256']}; "
         f"seed {stamp['seed']}; {versions}"
     )

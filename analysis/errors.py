@@ -79,8 +79,9 @@ class MixedJudgmentsError(AnalysisError):
     def __init__(self, simulated: int, real: int) -> None:
         self.simulated, self.real = simulated, real
         super().__init__(
-            f"{simulated} simulated judgments stand among {real} real ones: "
-            "pass --include-simulated to analyse them together, and every output will say so"
+            f"{counted(simulated, 'simulated judgment')} {'stands' if simulated == 1 else 'stand'} among "
+            f"{counted(real, 'real one')}: pass --include-simulated to analyse them together, and every "
+            "output will say so"
         )
 
 
@@ -150,4 +151,4 @@ class NotConvergedError(AnalysisError):
 
     def __init__(self, fits: int) -> None:
         self.fits = fits
-        super().__init__(f"{fits} Bradley-Terry fits did not converge: report this data set")
+        super().__init__(f"{counted(fits, 'Bradley-Terry fit')} did not converge: report this data set")

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.errors import NothingToAnalyseError
+from analysis.errors import NothingToAnalyseError, counted
 from analysis.judgments import StudyTables
 
 RateMean = Literal["geometric", "arithmetic"]
@@ -147,7 +147,8 @@ def _payload_bpp(tables: StudyTables, present: pd.DataFrame) -> NDArray[np.float
         first = present.iloc[int(unknown[0])]
         raise NothingToAnalyseError(
             f"{tables.origin}: the stimuli table has no payload_bytes, width or height of source "
-            f"{first['source']!r} under condition {first['condition']!r} ({len(unknown)} such stimuli); "
+            f"{first['source']!r} under condition {first['condition']!r} "
+            f"({counted(len(unknown), 'such stimulus', 'such stimuli')}); "
             "rates of the whole file need none of them: --rate file"
         )
     return bpp

@@ -19,7 +19,7 @@ def remarks(result: StudyResult) -> list[str]:
     scores, resampled = result.scores, result.resampled
     if scores.prior:
         groups = " > ".join("{" + listed(group, 4) + "}" for group in scores.separated[:6])
-        more = f" and {len(scores.separated) - 6} more groups" if len(scores.separated) > 6 else ""
+        more = f" and {counted(len(scores.separated) - 6, 'more group')}" if len(scores.separated) > 6 else ""
         said.append(
             "Some conditions won (or lost) every comparison with the others, so maximum likelihood has no "
             f"finite answer; scores rest on a prior ({scores.prior}). From best to worst, each group never "
@@ -46,13 +46,15 @@ def remarks(result: StudyResult) -> list[str]:
                 f"{codec}: quality does not rise with rate, so its {points} rate points are one knot."
             )
         elif curve.violations:
-            pooled = f"{curve.violations} of {points} rate points were pooled"
+            were = "was" if curve.violations == 1 else "were"
+            pooled = f"{curve.violations} of {points} rate points {were} pooled"
             said.append(f"{codec}: {pooled}, as Elo fell while rate rose.")
     said += [sentence for c in result.codec_comparisons for sentence in _comparison_warnings(c)]
     if result.options.rate == "payload":
         said.append("Rates are those of the payload, without containers; targets are those of whole files.")
     if result.rates.mismatched:
-        said.append(f"{result.rates.mismatched} stimuli are more than 2 % off their target rate.")
+        off = counted(result.rates.mismatched, "stimulus is", "stimuli are")
+        said.append(f"{off} more than 2 % off the target rate.")
     if result.rates.left_out:
         said.append(_left_out(result))
     if result.never_judged:
@@ -91,7 +93,7 @@ def _left_out(result: StudyResult) -> str:
         lack, were = ("pairs", "lack"), "were"
     return (
         f"{len(cells)} {lack[0]} of source and rate point {lack[1]} a stimulus of some codec and {were} left "
-        f"out for all codecs: of {total} sources, {listed(rests, 12)}."
+        f"out for all codecs: of {counted(total, 'source')}, {listed(rests, 12)}."
     )
 
 
@@ -122,7 +124,7 @@ def _comparison_warnings(comparison: CodecComparison) -> list[str]:
     if rate.status == "no_overlap":
         return [f"{name}: the curves share no Elo; only bounds are given."]
     if rate.status == "ok" and any(comparison.censored.values()):
-        return [
-            f"{name}: {sum(comparison.censored.values())} replicates shared no Elo and count as censored."
-        ]
+        censored = sum(comparison.censored.values())
+        count = "counts" if censored == 1 else "count"
+        return [f"{name}: {counted(censored, 'replicate')} shared no Elo and {count} as censored."]
     return []

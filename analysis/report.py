@@ -79,6 +79,9 @@ def report_html(document: Mapping[str, Any], svg_base64: str) -> str:
         lstrip_blocks=True,
     )
     environment.globals["num"] = lambda key, form="", unit="": number(document, key, form, unit)
+    environment.globals["noun"] = lambda key, one, many="": (
+        one if look_up(document, key) == 1 else many or one + "s"
+    )
     return environment.get_template("report.html").render(
         r=document, image=svg_base64, stamp=provenance_line(document)
     )

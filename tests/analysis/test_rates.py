@@ -122,7 +122,7 @@ def test_payload_rates_leave_out_the_container() -> None:
     assert by_name["new@0.2"] == pytest.approx(np.sqrt(0.15 * 0.192))
     assert rates.mismatched == condition_rates(tables).mismatched == 4
     stimuli.loc[2, "payload_bytes"] = np.nan
-    with pytest.raises(NothingToAnalyseError, match=r"no payload_bytes, .* \(1 such stimuli\).*--rate file"):
+    with pytest.raises(NothingToAnalyseError, match=r"no payload_bytes, .* \(1 such stimulus\).*--rate file"):
         condition_rates(tables_from_frames(tables.judgments, stimuli), "payload")
 
 

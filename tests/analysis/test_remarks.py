@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -94,3 +95,20 @@ def test_numbers_and_nouns_agree() -> None:
 def test_the_help_of_zero_says_both_defaults() -> None:
     """Most studies show no original."""
     assert "the original if it was shown, else the mean" in " ".join(parser().format_help().split())
+
+
+@pytest.mark.parametrize("changes", [{"sources": 1}, {"sources": 2, "raters": 2}])
+def test_one_of_a_thing_is_singular_in_every_output(analyse: Analyse, changes: dict[str, Any]) -> None:
+    """Terminal, report and tables: no "1 raters", "1 sources" or "1 degrees"."""
+    _, printed, out = analyse(study(**changes), 400)
+    texts = [printed] + [
+        re.sub(r"<[^>]*>", "", path.read_text())
+        for path in out.iterdir()
+        if path.suffix in (".md", ".tex", ".html", ".json")
+    ]
+    for text in texts:
+        assert not re.search(
+            r"(?<![\d.,])1\s+(raters|sources|judgments|conditions|stimuli|replicates|degrees)\b", text
+        )
+    stamp = "1 rater," if "raters" not in changes else "2 raters,"
+    assert stamp in (out / "bd_rates.md").read_text()
