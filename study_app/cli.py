@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from stimuli.manifest import Manifest
+    from stimuli.study import Study
 
 STUDY_HELP = "STUDY is the study's folder, by default the current one."
 EXIT_UNEXPECTED = 1
@@ -163,6 +164,7 @@ def check(study: Path) -> None:
 
     found = read_study(_settings(study).folder)
     check_study(found)
+    _say_if_oversized(found)
     click.echo(
         f"study {found.name!r} is fine: {len(found.sources)} sources, {len(found.codecs)} codecs, "
         f"{len(found.targets)} rate points, {len(found.sources) * len(found.conditions)} stimuli"
@@ -219,6 +221,14 @@ def load(study: Path) -> None:
     with _database(settings) as engine:
         prepare_schema(engine)
         click.echo(str(load_manifest(engine, manifest, settings.folder)))
+
+
+def _say_if_oversized(study: Study) -> None:
+    """Pictures that most windows cannot hold beside the original are rated badly: say so before encoding."""
+    from stimuli.study import oversized_sources
+
+    for line in oversized_sources(study):
+        click.echo(f"note: {line}", err=True)
 
 
 def _say_if_outdated(folder: Path, manifest: Manifest) -> None:

@@ -124,6 +124,16 @@ def test_a_study_file_that_was_changed_after_encoding_is_said(unrated: Path) -> 
     assert "study.toml was changed after the last encode (question)" in done.stderr
 
 
+def test_check_says_which_pictures_no_window_holds(tmp_path: Path) -> None:
+    folder = tmp_path / "wide"
+    assert run("init", str(folder)).returncode == 0
+    (folder / "study.toml").write_text(TOML)
+    Image.new("RGB", (900, 40)).save(folder / "sources" / "panorama.png")
+    done = run("check", str(folder))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith("note: panorama is shown at 900x40")
+
+
 def rate_session(address: str) -> int:
     answered = 0
     with requests.Session() as http:
