@@ -117,6 +117,12 @@ class Codec(Protocol):
     fine one. `encode` takes pixels and a value for every scale by name, and must give the same bytes for
     the same input, on any number of threads or processes. `decode` returns pixels of the coded size.
     `extension` is the file name ending of its bitstreams, without a dot.
+
+    Three more attributes are optional, read with getattr, and None where they are absent:
+    `preview` is a faster codec of the same scales, whose sizes follow this one's, to bracket a target with;
+    `location` is the text that says where the library or program was found;
+    `padding` is the multiple to which pictures are padded on the right and at the bottom before they are
+    coded, and then decoded pictures are cropped to the source's size.
     """
 
     @property
@@ -158,17 +164,32 @@ class Setting:
         return value
 
 
+#: The key that every built-in family takes: quicker defaults, for trials.
+FAST = "fast"
+
 _KINDS: dict[type, str] = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
 
-def resolve_settings(given: Mapping[str, object], known: Mapping[str, Setting]) -> dict[str, object]:
-    """Every known setting with its given or default value; raises CodecSettingsError for any other."""
+def resolve_settings(
+    given: Mapping[str, object],
+    known: Mapping[str, Setting],
+    fast: Mapping[str, object] | None = None,
+) -> dict[str, object]:
+    """Every known setting with its given or default value; raises CodecSettingsError for any other.
+
+    With `fast`, the key `fast` is known too: true replaces the defaults that `fast` names, and values that
+    are given still win. It does not appear in the result, which holds the settings in force.
+    """
+    defaults = {key: setting.default for key, setting in known.items()}
+    options = (*known, *(() if fast is None else (FAST,)))
     for key in given:
-        if key not in known:
-            options = f"it takes {', '.join(known)}" if known else "it takes no settings"
-            raise CodecSettingsError(key, f"is not a setting of this codec family; {options}")
+        if key not in options:
+            takes = f"it takes {', '.join(options)}" if options else "it takes no settings"
+            raise CodecSettingsError(key, f"is not a setting of this codec family; {takes}")
+    if fast is not None and Setting(False).read(FAST, given.get(FAST, False)):
+        defaults |= fast
     return {
-        key: setting.read(key, given[key]) if key in given else setting.default
+        key: setting.read(key, given[key]) if key in given else defaults[key]
         for key, setting in known.items()
     }
 
