@@ -44,9 +44,17 @@ class ReversedScaleError(Exception):
         super().__init__(f"files grow as {scale.name} {grows}, but the direction says otherwise")
 
 
+class FailedTry(Exception):  # noqa: N818 - a try that failed, and no error of the search
+    """`measure` could not make a file at a point; the text is the reason in one line."""
+
+
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The try that is kept for one target: its point, its real size in bytes and how good that is."""
+    """The try that is kept for one target: its point, its real size in bytes and how good that is.
+
+    `previews` are encodes of a fast preview on top of `encodes`; `limit` is the floor or ceiling in bytes
+    where the target is out of range.
+    """
 
     point: Point
     size: int
@@ -54,6 +62,30 @@ class Match:
     status: str
     reachable: bool
     encodes: int
+    previews: int = 0
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A target for which no try could be made."""
+
+    reason: str
+    encodes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """The curve of an earlier source of the same codec: (first parameter, ln bytes a pixel), rising."""
+
+    curve: tuple[tuple[float, float], ...]
+
+
+def prior_from(scales: Sequence[Scale], tries: Tries, area: int) -> Prior | None:
+    """The prior that the tries of one source of `area` pixels make; None of too few tries."""
+    neutral = tuple(scale.first for scale in scales[1:])
+    curve = sorted((p[0], math.log(size / area)) for p, size in tries.items() if p[1:] == neutral)
+    return Prior(tuple(curve)) if len(curve) > 1 else None
 
 
 def match_targets(
@@ -61,7 +93,11 @@ def match_targets(
     targets: Sequence[float],
     tolerance: float,
     measure: Callable[[Point], int],
-) -> tuple[Match, ...]:
+    *,
+    prior: Prior | None = None,
+    area: int | None = None,
+    preview: Callable[[Point], int] | None = None,
+) -> tuple[Match | Failed, ...]:
     """Find for every target (bytes, need not be whole) the point whose size is nearest.
 
     `measure` encodes at a point and gives the size in bytes. The targets share their tries and are taken
