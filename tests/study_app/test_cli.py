@@ -18,7 +18,8 @@ import requests
 from PIL import Image
 
 from study_app import __version__
-from study_app.cli import _study_and_options, cli, main
+from study_app.cli import cli, main
+from study_app.commands.results import study_and_options
 
 TOML = """
 name = "road"
@@ -284,7 +285,7 @@ def test_an_error_of_the_program_itself_is_one_line_and_its_traceback_is_in_a_fi
 def test_analyze_finds_the_study_among_the_options(
     arguments: list[str], study: str, options: list[str]
 ) -> None:
-    assert _study_and_options(arguments) == (Path(study), options)
+    assert study_and_options(arguments) == (Path(study), options)
 
 
 def test_analyze_refuses_options_that_its_analysis_does_not_know(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,80 @@
+"""From study.toml to encoded stimuli: init, check, encode, verify."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import click
+
+from study_app.commands.shared import (
+    EXIT_BAD_INPUT,
+    STUDY_HELP,
+    say_if_oversized,
+    settings_of,
+    study_argument,
+)
+
+
+@click.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+def init(folder: Path) -> None:
+    """Write a commented study.toml into FOLDER, to fill in by hand."""
+    from stimuli.template import write_template
+
+    path = write_template(folder)
+    click.echo(f"wrote {path}")
+    click.echo(
+        f"put your pictures into {folder / 'sources'}, then: matchrate check {shlex.quote(str(folder))}"
+    )
+
+
+@click.command(epilog=STUDY_HELP)
+@study_argument
+def check(study: Path) -> None:
+    """Read study.toml and every picture, and say what is wrong with them."""
+    from stimuli.study import check_study, read_study
+
+    found = read_study(settings_of(study).folder)
+    check_study(found)
+    say_if_oversized(found)
+    click.echo(
+        f"study {found.name!r} is fine: {len(found.sources)} sources, {len(found.codecs)} codecs, "
+        f"{len(found.targets)} rate points, {len(found.sources) * len(found.conditions)} stimuli"
+    )
+
+
+@click.command(epilog=STUDY_HELP)
+@study_argument
+@click.option(
+    "--workers", type=click.IntRange(min=1), help="Processes that encode; by default one a processor."
+)
+def encode(study: Path, workers: int | None) -> None:
+    """Encode every source with every codec at every target; an interrupted run goes on where it stopped."""
+    from stimuli.encoding import encode_study
+    from stimuli.study import read_study
+
+    manifest = encode_study(read_study(settings_of(study).folder), workers=workers)
+    for stimulus in manifest.mismatched():
+        click.echo(stimulus.describe())
+    click.echo(str(manifest.summary()))
+
+
+@click.command(epilog=STUDY_HELP)
+@study_argument
+@click.option(
+    "--workers", type=click.IntRange(min=1), help="Processes that decode; by default one a processor."
+)
+def verify(study: Path, workers: int | None) -> int:
+    """Hash and decode every file of the manifest again, and list each that differs."""
+    from stimuli.verification import verify_study
+
+    deviations = verify_study(settings_of(study).folder, workers=workers)
+    for deviation in deviations:
+        click.echo(str(deviation), err=True)
+    if deviations:
+        again = "run `matchrate encode` to make again what can be made"
+        click.echo(f"matchrate: {len(deviations)} deviations from the manifest; {again}", err=True)
+        return EXIT_BAD_INPUT
+    click.echo("every file is as the manifest says")
+    return 0
