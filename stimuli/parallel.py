@@ -9,14 +9,27 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from typing import TypeVar
+from typing import Literal, TypeVar, overload
 
 from stimuli.errors import EncodingError
 from stimuli.programs import end_all
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Crash:
+    """A job that ended its worker, or that was ended: why, and the last thing that it told with `note`."""
+
+    reason: str
+    note: str | None
+
+
+def note(text: str) -> None:
+    """Tell, within a job, what it is about to do."""
 
 
 def worker_count(workers: int | None) -> int:
@@ -28,9 +41,38 @@ def worker_count(workers: int | None) -> int:
     return os.cpu_count() or 1
 
 
+@overload
 def run_jobs(
-    function: Callable[[Job], Result], jobs: Sequence[Job], workers: int
-) -> Iterator[tuple[int, Result]]:
+    function: Callable[[Job], Result],
+    jobs: Sequence[Job],
+    workers: int,
+    *,
+    scheduler: str | None = None,
+    timeout: float | None = None,
+    memory: int | None = None,
+    crashes: Literal[False] = False,
+) -> Iterator[tuple[int, Result]]: ...
+@overload
+def run_jobs(
+    function: Callable[[Job], Result],
+    jobs: Sequence[Job],
+    workers: int,
+    *,
+    scheduler: str | None = None,
+    timeout: float | None = None,
+    memory: int | None = None,
+    crashes: Literal[True],
+) -> Iterator[tuple[int, Result | Crash]]: ...
+def run_jobs(
+    function: Callable[[Job], Result],
+    jobs: Sequence[Job],
+    workers: int,
+    *,
+    scheduler: str | None = None,
+    timeout: float | None = None,
+    memory: int | None = None,
+    crashes: bool = False,
+) -> Iterator[tuple[int, Result | Crash]]:
     """Yield (index, result) as jobs end, in any order.
 
     With one worker or one job everything runs in this process. The first exception of a job ends all the
