@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Literal, TypeVar, overload
 
 from stimuli.errors import EncodingError
-from stimuli.programs import end_all
+from stimuli.pool import Crash, WorkerPool
+from stimuli.worker import note
+
+__all__ = ["Crash", "WorkerPool", "note", "run_jobs", "worker_count"]
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True, slots=True)
-class Crash:
-    """A job that ended its worker, or that was ended: why, and the last thing that it told with `note`."""
-
-    reason: str
-    note: str | None
-
-
-def note(text: str) -> None:
-    """Tell, within a job, what it is about to do."""
 
 
 def worker_count(workers: int | None) -> int:
@@ -50,8 +34,9 @@ def run_jobs(
     scheduler: str | None = None,
     timeout: float | None = None,
     memory: int | None = None,
+    isolated: bool | None = None,
     crashes: Literal[False] = False,
-) -> Iterator[tuple[int, Result]]: ...
+) -> Generator[tuple[int, Result], None, None]: ...
 @overload
 def run_jobs(
     function: Callable[[Job], Result],
@@ -61,8 +46,9 @@ def run_jobs(
     scheduler: str | None = None,
     timeout: float | None = None,
     memory: int | None = None,
+    isolated: bool | None = None,
     crashes: Literal[True],
-) -> Iterator[tuple[int, Result | Crash]]: ...
+) -> Generator[tuple[int, Result | Crash], None, None]: ...
 def run_jobs(
     function: Callable[[Job], Result],
     jobs: Sequence[Job],
@@ -71,51 +57,36 @@ def run_jobs(
     scheduler: str | None = None,
     timeout: float | None = None,
     memory: int | None = None,
+    isolated: bool | None = None,
     crashes: bool = False,
-) -> Iterator[tuple[int, Result | Crash]]:
+) -> Generator[tuple[int, Result | Crash], None, None]:
     """Yield (index, result) as jobs end, in any order.
 
-    With one worker or one job everything runs in this process. The first exception of a job ends all the
-    others and is raised; so does an interrupt. Nothing of a worker outlives this call or this process.
+    Each job runs in a worker process, one at a time. `timeout` is how many seconds it may go without a
+    `note`, `memory` how many MB its process may hold. With `isolated` false, one worker or one job means
+    this process; the default is so too, unless `timeout`, `memory` or `crashes` ask for a process.
+
+    A job whose worker dies, or is ended, gives a Crash if `crashes` asks for that, else raises
+    EncodingError. The first exception of a job ends all the others and is raised; so does an interrupt.
+    Nothing of a worker outlives this call or this process.
     """
-    if workers <= 1 or len(jobs) <= 1:
+    if isolated is None:
+        isolated = crashes or timeout is not None or memory is not None
+    if not isolated and (workers <= 1 or len(jobs) <= 1):
         for i, job in enumerate(jobs):
             yield i, function(job)
         return
-    # Forked children would inherit the threads and locks of a server or a test run.
-    context = multiprocessing.get_context("spawn")
-    # Not an Event: setting one waits for every process that waits for it, and so for ever for a killed one.
-    stop, running = context.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(min(workers, len(jobs)), context, initializer=_start, initargs=(stop,))
-    done = False
-    try:
-        futures = {pool.submit(function, job): i for i, job in enumerate(jobs)}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
-        done = True
-    except BrokenProcessPool:
-        raise EncodingError(
-            "a worker process died, perhaps for want of memory or of a crash inside a codec; "
-            "run again to resume, with fewer workers"
-        ) from None
-    finally:
-        if not done:
-            running.close()
-        pool.shutdown(wait=True, cancel_futures=True)
-        running.close()
-        stop.close()
+    with WorkerPool(min(workers, len(jobs)), timeout=timeout, memory=memory) as pool:
+        yield from _checked(pool.run(function, jobs), crashes)
 
 
-def _start(stop: Connection) -> None:
-    """In a new worker: leave Ctrl-C to the parent, and watch for the moment to end."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_watch, args=(stop,), daemon=True).start()
-
-
-def _watch(stop: Connection) -> None:
-    """Wait until the other end is closed, by the parent or with it."""
-    parent = multiprocessing.parent_process()
-    wait([stop] if parent is None else [stop, parent.sentinel])
-    # Files are written whole or not at all, so that a worker may end at any moment.
-    end_all()
-    os._exit(1)
+def _checked(
+    results: Iterator[tuple[int, Result | Crash]], crashes: bool
+) -> Iterator[tuple[int, Result | Crash]]:
+    for i, result in results:
+        if isinstance(result, Crash) and not crashes:
+            doing = f" ({result.note})" if result.note else ""
+            raise EncodingError(
+                f"a job{doing} ended: {result.reason}; what is finished is kept, run again to resume"
+            )
+        yield i, result
