@@ -131,7 +131,11 @@ _Y4M_NAMES = {
     YuvFormat("420", 8): "420mpeg2",
     YuvFormat("420", 10): "420p10",
 }
-_Y4M_FORMATS = {name: format for format, name in _Y4M_NAMES.items()} | {"420": YuvFormat("420", 8)}
+# Decoders that were not told the siting write 420 or 420jpeg; it is ours that went in all the same.
+_Y4M_FORMATS = {name: format for format, name in _Y4M_NAMES.items()} | {
+    "420": YuvFormat("420", 8),
+    "420jpeg": YuvFormat("420", 8),
+}
 
 
 def y4m_bytes(pixels: Pixels, format: YuvFormat) -> bytes:
@@ -143,30 +147,38 @@ def y4m_bytes(pixels: Pixels, format: YuvFormat) -> bytes:
     return head.encode() + raw_bytes(rgb_to_planes(pixels, format))
 
 
+def y4m_format(data: bytes) -> YuvFormat:
+    """The format of the samples of a YUV4MPEG2 file; raises ValueError as `y4m_pixels` does."""
+    return _y4m_head(data)[0]
+
+
 def y4m_pixels(data: bytes) -> Pixels:
     """The picture of a YUV4MPEG2 file, whose samples are taken as full range unless it says otherwise.
 
     Raises ValueError, of one line, for anything but one picture in a format of `YuvFormat`.
     """
-    head, _, rest = data.partition(b"\n")
-    tokens = head.decode("ascii", errors="replace").split()
+    format, width, height, frame = _y4m_head(data)
+    head, _, samples = frame.partition(b"\n")
+    if not head.startswith(b"FRAME"):
+        raise ValueError("a YUV4MPEG2 file without a FRAME")
+    return planes_to_rgb(planes_from_raw(samples, width, height, format), format)
+
+
+def _y4m_head(data: bytes) -> tuple[YuvFormat, int, int, bytes]:
+    head, _, frame = data.partition(b"\n")
+    tokens = head[:1000].decode("ascii", errors="replace").split()
     if not tokens or tokens[0] != "YUV4MPEG2":
-        raise ValueError("not a YUV4MPEG2 file: it must begin with YUV4MPEG2")
+        raise ValueError("no YUV4MPEG2 file: it must begin with YUV4MPEG2")
     values = {token[0]: token[1:] for token in tokens[1:] if not token.startswith("X")}
     if "XCOLORRANGE=LIMITED" in tokens:
         raise ValueError("a YUV4MPEG2 file of limited range; make the decoder write full range")
-    if not all(values.get(key, "").isdigit() and int(values[key]) > 0 for key in "WH"):
+    if not all(values.get(key, "").isdecimal() and int(values[key]) > 0 for key in "WH"):
         raise ValueError("a YUV4MPEG2 file without a width and height")
-    width, height = int(values["W"]), int(values["H"])
     name = values.get("C", "420")
     if name not in _Y4M_FORMATS:
         known = ", ".join(f"C{known}" for known in _Y4M_FORMATS)
         raise ValueError(f"a YUV4MPEG2 file of the format C{name}; those known are {known}")
-    frame, _, samples = rest.partition(b"\n")
-    if not frame.startswith(b"FRAME"):
-        raise ValueError("a YUV4MPEG2 file without a FRAME")
-    format = _Y4M_FORMATS[name]
-    return planes_to_rgb(planes_from_raw(samples, width, height, format), format)
+    return _Y4M_FORMATS[name], int(values["W"]), int(values["H"]), frame
 
 
 def _divided(values: _Whole, by: int) -> _Whole:

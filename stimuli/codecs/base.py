@@ -219,9 +219,9 @@ def payload_bytes(bitstream: bytes, extension: str) -> int | None:
     """Bytes of a bitstream without its container; None for formats that are not known here.
 
     AVIF and HEIC count their `mdat` boxes, JP2 its `jp2c` boxes (ISO/IEC 14496-12 and 15444-1), WebP its
-    `VP8 ` chunk; JPEG and bare JPEG XL have no container.
+    `VP8 ` chunk; JPEG, bare JPEG XL, and the bare streams of AV1 and VVC have no container.
     """
-    if extension in ("jpg", "jxl"):
+    if extension in ("jpg", "jxl", "obu", "266"):
         return len(bitstream)
     if extension in ("avif", "heic"):
         return _box_bytes(bitstream, b"mdat")

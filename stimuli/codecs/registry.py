@@ -24,6 +24,9 @@ _IN_PROCESS = {
     "avif": "stimuli.codecs.avif:AvifCodec",
     "heic": "stimuli.codecs.heic:HeicCodec",
     "jpegxl": "stimuli.codecs.jpegxl:JpegXlCodec",
+    "av1": "stimuli.codecs.av1:Av1Codec",
+    "svtav1": "stimuli.codecs.svtav1:SvtAv1Codec",
+    "vvc": "stimuli.codecs.vvc:VvcCodec",
 }
 
 
