@@ -22,7 +22,7 @@ class AvifCodec:
     extension = "avif"
     scales = (
         Scale("quality", 0, 99, 1, start=45, slope=0.033),
-        Scale("deltaq_strength", 0, 200, 1, start=100, slope=0.0016, reach=(0.2, 0.1)),
+        Scale("deltaq_strength", 0, 200, 1, start=100, slope=0.0026, reach=(0.3, 0.2)),
     )
 
     def __init__(self, settings: Mapping[str, object]) -> None:

@@ -23,7 +23,7 @@ class HeicCodec:
     scales = (
         Scale("quality", 0, 100, 2, start=38, slope=0.048),
         Scale(
-            "aq_strength", 0, 2, 0.02, increasing=False, start=1, slope=0.16, reach=(0.03, 0.15), turns=True
+            "aq_strength", 0, 2, 0.02, increasing=False, start=1, slope=0.22, reach=(0.15, 0.25), turns=True
         ),
     )
 

@@ -24,7 +24,7 @@ class WebpCodec:
         self.settings = resolve_settings(settings, {"method": Setting(6, low=2, high=6)})
         method = int(str(self.settings["method"]))
         self.scales = (
-            Scale("quality", 0, 100, 0.125, start=50, slope=0.018),
+            Scale("quality", 0, 100, 0.0078125, start=50, slope=0.018),
             Scale("method", method - 2, method, 1, increasing=False, start=method, slope=0.015),
         )
         self.version = f"libwebp {features.version('webp')}, Pillow {PIL.__version__}"
