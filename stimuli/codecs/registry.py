@@ -19,6 +19,7 @@ GROUP = "matchrate.codecs"
 
 _IN_PROCESS = {
     "jpeg": "stimuli.codecs.jpeg:JpegCodec",
+    "mozjpeg": "stimuli.codecs.mozjpeg:MozJpegCodec",
     "webp": "stimuli.codecs.webp:WebpCodec",
     "jpeg2000": "stimuli.codecs.jpeg2000:Jpeg2000Codec",
     "avif": "stimuli.codecs.avif:AvifCodec",
