@@ -84,6 +84,15 @@ class CodecError(StimuliError):
         super().__init__(f"{where}: {reason}")
 
 
+class MetricError(StimuliError):
+    """A metric that is unknown, absent from this machine, or that failed on a picture."""
+
+    def __init__(self, metric: str, reason: str) -> None:
+        self.metric = metric
+        self.reason = reason
+        super().__init__(f"metric {metric!r} {reason}")
+
+
 class ManifestError(StimuliError):
     """A manifest that is absent, malformed or contradicts itself."""
 
