@@ -116,8 +116,8 @@ def _yuv(pixels: Pixels, lines: int) -> bytes:
     padded = np.pad(pixels, ((0, lines - len(pixels)), (0, 0), (0, 0)), mode="edge")
     y, cb, cr = rgb_to_planes(padded, _FORMAT)
     middle = 1 << (_FORMAT.bits - 1)
-    chroma = (_squeezed(plane, middle, middle, 896) for plane in (cb, cr))
-    return raw_bytes((_squeezed(y, 0, 64, 876), *chroma))
+    cb, cr = (_squeezed(plane, middle, middle, 896) for plane in (cb, cr))
+    return raw_bytes((_squeezed(y, 0, 64, 876), cb, cr))
 
 
 def _squeezed(plane: Plane, zero: int, to: int, span: int) -> Plane:
