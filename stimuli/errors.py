@@ -59,6 +59,19 @@ class CodecNotInstalledError(StimuliError):
         super().__init__(f"codec family {family!r} is not installed; {remedy}")
 
 
+class CodecBrokenError(CodecNotInstalledError):
+    """An installed package whose entry point gives no codec.
+
+    A study can be read and served without it, as without an absent library.
+    """
+
+    def __init__(self, family: str, reason: str) -> None:
+        self.family = family
+        self.reason = reason
+        self.remedy = "repair the package that provides it, or uninstall it"
+        StimuliError.__init__(self, f"codec family {family!r}: its entry point {reason}; {self.remedy}")
+
+
 class CodecProgramError(CodecNotInstalledError):
     """A program that a setting names and that cannot be run on this machine.
 

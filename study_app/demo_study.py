@@ -116,15 +116,18 @@ name = "jpeg2000"
 [[codecs]]
 name = "webp"
 
+# The last three are quicker than by default: a demo should not be waited for.
 [[codecs]]
 name = "heic"
+preset = "slow"
 
 [[codecs]]
 name = "jpegxl"
+effort = 7
 
 [[codecs]]
 name = "avif"
-speed = 6  # faster than the default: a demo should not be waited for
+speed = 6
 """
 
 #: How many times fewer bits than JPEG the simulated raters take each codec to need. An assumption that makes

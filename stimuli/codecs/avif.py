@@ -7,8 +7,19 @@ from collections.abc import Mapping
 import PIL
 from PIL import features
 
-from stimuli.codecs.base import Pixels, Scale, Setting, load_with_pillow, resolve_settings, save_with_pillow
+from stimuli.codecs.base import (
+    Pixels,
+    Scale,
+    Setting,
+    folder_of,
+    load_with_pillow,
+    resolve_settings,
+    save_with_pillow,
+)
 from stimuli.errors import CodecNotInstalledError
+
+#: The speed of the preview.
+_PREVIEW_SPEED = 6
 
 
 class AvifCodec:
@@ -31,12 +42,17 @@ class AvifCodec:
         self.settings = resolve_settings(
             settings,
             {
-                "speed": Setting(4, low=0, high=10),
+                "speed": Setting(2, low=0, high=10),
                 "subsampling": Setting("4:4:4", ("4:4:4", "4:2:2", "4:2:0")),
                 "tune": Setting("iq", ("iq",)),
             },
+            fast={"speed": 6},
         )
         self.version = f"libavif {features.version('avif')}, Pillow {PIL.__version__}"
+        self.location = folder_of("PIL")
+        self.preview: AvifCodec | None = None
+        if int(str(self.settings["speed"])) < _PREVIEW_SPEED - 2:
+            self.preview = AvifCodec({**self.settings, "speed": _PREVIEW_SPEED})
 
     def encode(self, source: Pixels, quality: Mapping[str, float]) -> bytes:
         """The AVIF file at a whole quality from 0 to 99 and a strength from 0 to 200."""

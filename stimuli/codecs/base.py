@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -192,6 +194,12 @@ def resolve_settings(
         key: setting.read(key, given[key]) if key in given else defaults[key]
         for key, setting in known.items()
     }
+
+
+def folder_of(module: str) -> str | None:
+    """The folder of an installed library, without importing it; None when it is absent."""
+    spec = importlib.util.find_spec(module)
+    return str(Path(spec.origin).parent) if spec is not None and spec.origin is not None else None
 
 
 def to_image(pixels: Pixels) -> Image.Image:

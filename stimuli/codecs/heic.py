@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from stimuli.codecs.base import Pixels, Scale, Setting, resolve_settings, to_image
+from stimuli.codecs.base import Pixels, Scale, Setting, folder_of, resolve_settings, to_image
 from stimuli.errors import CodecNotInstalledError
 
 
@@ -39,15 +39,18 @@ class HeicCodec:
             {
                 "chroma": Setting("4:4:4", ("4:4:4", "4:2:2", "4:2:0")),
                 "preset": Setting(
-                    "slow", ("ultrafast", "veryfast", "faster", "fast", "medium", "slow", "slower", "placebo")
+                    "slower",
+                    ("ultrafast", "veryfast", "faster", "fast", "medium", "slow", "slower", "placebo"),
                 ),
                 "tune": Setting("ssim", ("psnr", "ssim", "grain")),
             },
+            fast={"preset": "medium"},
         )
         info = pillow_heif.libheif_info()
         if not info["HEIF"]:
             raise CodecNotInstalledError("heic", "this pillow-heif has no HEVC encoder: install its wheel")
         self.version = f"{info['HEIF']}, libheif {info['libheif']}, pillow-heif {pillow_heif.__version__}"
+        self.location = folder_of("pillow_heif")
 
     def encode(self, source: Pixels, quality: Mapping[str, float]) -> bytes:
         """The HEIC file at an even quality from 0 to 100 and an aq_strength from 0 to 2."""

@@ -8,7 +8,15 @@ import numpy as np
 import PIL
 from PIL import features
 
-from stimuli.codecs.base import Pixels, Scale, Setting, load_with_pillow, resolve_settings, save_with_pillow
+from stimuli.codecs.base import (
+    Pixels,
+    Scale,
+    Setting,
+    folder_of,
+    load_with_pillow,
+    resolve_settings,
+    save_with_pillow,
+)
 
 # ITU-T T.81 Annex K, tables K.1 and K.2, in rows: the tables that libjpeg scales.
 _LUMINANCE = (
@@ -48,8 +56,10 @@ class JpegCodec:
                 "progressive": Setting(True),
                 "optimize": Setting(True),
             },
+            fast={},
         )
         self.version = f"libjpeg-turbo {features.version('libjpeg_turbo')}, Pillow {PIL.__version__}"
+        self.location = folder_of("PIL")
 
     def encode(self, source: Pixels, quality: Mapping[str, float]) -> bytes:
         """The JPEG file at a quality from 1 to 100."""

@@ -7,7 +7,15 @@ from collections.abc import Mapping
 import PIL
 from PIL import features
 
-from stimuli.codecs.base import Pixels, Scale, Setting, load_with_pillow, resolve_settings, save_with_pillow
+from stimuli.codecs.base import (
+    Pixels,
+    Scale,
+    Setting,
+    folder_of,
+    load_with_pillow,
+    resolve_settings,
+    save_with_pillow,
+)
 
 _BLOCKS = ((64, 64), (64, 32), (32, 64), (32, 32))
 
@@ -29,8 +37,9 @@ class Jpeg2000Codec:
     )
 
     def __init__(self, settings: Mapping[str, object]) -> None:
-        self.settings = resolve_settings(settings, {"irreversible": Setting(True)})
+        self.settings = resolve_settings(settings, {"irreversible": Setting(True)}, fast={})
         self.version = f"OpenJPEG {features.version('jpg_2000')}, Pillow {PIL.__version__}"
+        self.location = folder_of("PIL")
 
     def encode(self, source: Pixels, quality: Mapping[str, float]) -> bytes:
         """The JP2 file at 24 bpp over `ratio`."""

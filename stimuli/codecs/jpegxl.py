@@ -5,7 +5,15 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Mapping
 
-from stimuli.codecs.base import Pixels, Scale, Setting, load_with_pillow, resolve_settings, save_with_pillow
+from stimuli.codecs.base import (
+    Pixels,
+    Scale,
+    Setting,
+    folder_of,
+    load_with_pillow,
+    resolve_settings,
+    save_with_pillow,
+)
 from stimuli.errors import CodecNotInstalledError
 
 
@@ -22,8 +30,9 @@ class JpegXlCodec:
 
     def __init__(self, settings: Mapping[str, object]) -> None:
         _plugin()
-        self.settings = resolve_settings(settings, {"effort": Setting(7, low=1, high=10)})
+        self.settings = resolve_settings(settings, {"effort": Setting(9, low=1, high=10)}, fast={"effort": 7})
         self.version = f"pillow-jxl-plugin {importlib.metadata.version('pillow-jxl-plugin')}"
+        self.location = folder_of("pillow_jxl")
 
     def encode(self, source: Pixels, quality: Mapping[str, float]) -> bytes:
         """The bare codestream at a real quality from 0 to 99.5."""

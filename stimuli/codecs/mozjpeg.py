@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import features
 
-from stimuli.codecs.base import Pixels, Scale, Setting, load_with_pillow, resolve_settings
+from stimuli.codecs.base import Pixels, Scale, Setting, folder_of, load_with_pillow, resolve_settings
 from stimuli.codecs.jpeg import quantisation_table
 from stimuli.errors import CodecNotInstalledError
 
@@ -54,10 +53,9 @@ class MozJpegCodec:
             # It takes some hundredths of a second as it is.
             fast={},
         )
-        spec = importlib.util.find_spec("jpeglib")
-        if spec is None or spec.origin is None:
+        self.location = folder_of("jpeglib")
+        if self.location is None:
             raise CodecNotInstalledError(self.name, _REMEDY)
-        self.location = str(Path(spec.origin).parent)
         self._check()
         own = importlib.metadata.version("jpeglib")
         # Pillow decodes, hence its library is part of what a picture hangs on.

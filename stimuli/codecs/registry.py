@@ -12,7 +12,7 @@ from pathlib import Path
 from stimuli.codecs.base import Codec, Scale
 from stimuli.codecs.command import CommandCodec
 from stimuli.codecs.reconstructions import FAMILY as RECONSTRUCTIONS
-from stimuli.errors import CodecNotInstalledError, CodecSettingsError, StimuliError
+from stimuli.errors import CodecBrokenError, CodecSettingsError, StimuliError
 
 #: The entry-point group through which other packages add families.
 GROUP = "matchrate.codecs"
@@ -39,7 +39,8 @@ def family_names() -> tuple[str, ...]:
 def make_codec(family: str, settings: Mapping[str, object], folder: Path) -> Codec:
     """A codec of a family (any but reconstructions); `folder` is the study's.
 
-    Raises CodecSettingsError for settings, CodecNotInstalledError for an absent library or program.
+    Raises CodecSettingsError for settings, CodecNotInstalledError for an absent library or program, and
+    its kind CodecBrokenError for an entry point that gives no codec.
     """
     if family == "command":
         return CommandCodec(settings, folder)
@@ -63,30 +64,31 @@ def _third_party() -> list[EntryPoint]:
 
 
 def _make_third_party(point: EntryPoint, settings: Mapping[str, object]) -> Codec:
+    def broken(reason: str) -> CodecBrokenError:
+        return CodecBrokenError(point.name, f"{point.value} {reason}")
+
     try:
         factory: Callable[[Mapping[str, object]], object] = point.load()
-    except Exception as error:
-        raise CodecNotInstalledError(point.name, f"its entry point {point.value} fails: {error!r}") from None
+    except (Exception, SystemExit) as error:
+        raise broken(f"fails: {error!r}") from None
     try:
         codec = factory(dict(settings))
     except StimuliError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise CodecSettingsError("settings", f"are refused by {point.value}: {error!r}") from None
     if not isinstance(codec, Codec):
         lacking = [name for name in _needed() if not hasattr(codec, name)]
-        raise CodecNotInstalledError(
-            point.name, f"{point.value} lacks {', '.join(lacking)} of the Codec protocol"
-        )
+        raise broken(f"lacks {', '.join(lacking)} of the Codec protocol")
     scales = codec.scales
     if len(scales) not in (1, 2) or not all(isinstance(scale, Scale) for scale in scales):
-        raise CodecNotInstalledError(point.name, f"{point.value} must have one or two scales")
+        raise broken("must have one or two scales")
     if len({scale.name for scale in scales}) != len(scales):
-        raise CodecNotInstalledError(point.name, f"{point.value} has two scales of one name")
+        raise broken("has two scales of one name")
     if not isinstance(codec.version, str) or not codec.version:
-        raise CodecNotInstalledError(point.name, f"{point.value} has the version {codec.version!r}, not text")
+        raise broken(f"has the version {codec.version!r}, not text")
     if not re.fullmatch(r"[A-Za-z0-9]{1,10}", str(codec.extension)):
-        raise CodecNotInstalledError(point.name, f"{point.value} has the extension {codec.extension!r}")
+        raise broken(f"has the extension {codec.extension!r}, not 1 to 10 letters or digits")
     return codec
 
 

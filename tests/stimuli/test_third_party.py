@@ -22,7 +22,7 @@ from stimuli.codecs.registry import family_names, make_codec
 from stimuli.encoding import encode_study
 from stimuli.errors import (
     CodecError,
-    CodecNotInstalledError,
+    CodecBrokenError,
     CodecSettingsError,
     StimuliError,
     StudyFileError,
@@ -131,9 +131,11 @@ def test_a_broken_entry_point_is_named(tmp_path: Path, case: str) -> None:
     code, words = BROKEN[case]
     (tmp_path / "site" / "thincodec.py").write_text(code)
     sys.modules.pop("thincodec", None)
-    with pytest.raises(CodecNotInstalledError) as caught:
+    with pytest.raises(CodecBrokenError) as caught:
         make_codec("thin", {}, tmp_path)
+    assert str(caught.value).startswith("codec family 'thin': its entry point thincodec:ThinCodec ")
     assert words in str(caught.value)
+    assert "not installed" not in str(caught.value)
 
 
 FATAL = {
