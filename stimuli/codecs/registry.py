@@ -31,6 +31,11 @@ _IN_PROCESS = {
 }
 
 
+def built_in() -> Mapping[str, str]:
+    """Where the class of each built-in family is, as `module:class`, by the family's name."""
+    return _IN_PROCESS
+
+
 def family_names() -> tuple[str, ...]:
     """Every family that study.toml may name: built in, command, reconstructions and installed ones."""
     return (*_IN_PROCESS, "command", RECONSTRUCTIONS, *(point.name for point in _third_party()))
