@@ -226,7 +226,7 @@ BAD_COMMANDS: dict[str, tuple[str, str, str, str]] = {
     "no scale": ("quality = { range = [0, 63] }", "", "quality", "is missing"),
     "range reversed": ("[0, 63]", "[63, 0]", "quality", "low below its high"),
     "range of one": ("[0, 63]", "[63]", "quality.range", "must be two numbers"),
-    "unknown direction": ("[0, 63]", '[0, 63], direction = "left"', "direction", "'up', 'down'"),
+    "unknown direction": ("[0, 63]", '[0, 63], direction = "left"', "quality.direction", "'up', 'down'"),
     "start outside": ("[0, 63]", "[0, 63], start = 70", "quality.start", "must lie in the range"),
     "unknown scale key": ("[0, 63]", "[0, 63], steps = 1", "quality.steps", "is not known"),
     "step not a number": ("[0, 63]", "[0, 63], step = nan", "quality.step", "must be a number"),
