@@ -11,6 +11,9 @@ from pathlib import Path
 
 from stimuli.codecs.base import Codec, Scale
 from stimuli.codecs.command import CommandCodec
+from stimuli.codecs.learned import FAMILY as LEARNED
+from stimuli.codecs.learned import LearnedCodec
+from stimuli.codecs.recipe import NO_RECIPE, read_recipe, shipped_recipes
 from stimuli.codecs.reconstructions import FAMILY as RECONSTRUCTIONS
 from stimuli.errors import CodecBrokenError, CodecSettingsError, StimuliError
 
@@ -37,8 +40,8 @@ def built_in() -> Mapping[str, str]:
 
 
 def family_names() -> tuple[str, ...]:
-    """Every family that study.toml may name: built in, command, reconstructions and installed ones."""
-    return (*_IN_PROCESS, "command", RECONSTRUCTIONS, *(point.name for point in _third_party()))
+    """Every family that study.toml may name: built in, recipes, installed and the other two."""
+    return (*_own_families(), *(point.name for point in _third_party()))
 
 
 def make_codec(family: str, settings: Mapping[str, object], folder: Path) -> Codec:
@@ -48,7 +51,13 @@ def make_codec(family: str, settings: Mapping[str, object], folder: Path) -> Cod
     its kind CodecBrokenError for an entry point that gives no codec.
     """
     if family == "command":
-        return CommandCodec(settings, folder)
+        rest = {key: value for key, value in settings.items() if key != "recipe"}
+        recipe = read_recipe(settings["recipe"], folder) if "recipe" in settings else NO_RECIPE
+        return CommandCodec(rest, folder, recipe)
+    if family in shipped_recipes():
+        return CommandCodec(settings, folder, shipped_recipes()[family])
+    if family == LEARNED:
+        return LearnedCodec(settings, folder)
     if family in _IN_PROCESS:
         module, _, name = _IN_PROCESS[family].partition(":")
         codec: Codec = getattr(importlib.import_module(module), name)(settings)
@@ -62,8 +71,12 @@ def make_codec(family: str, settings: Mapping[str, object], folder: Path) -> Cod
     raise CodecSettingsError("family", f"{family!r} is not known; {hint}")
 
 
+def _own_families() -> tuple[str, ...]:
+    return (*_IN_PROCESS, LEARNED, *shipped_recipes(), "command", RECONSTRUCTIONS)
+
+
 def _third_party() -> list[EntryPoint]:
-    reserved = (*_IN_PROCESS, "command", RECONSTRUCTIONS)
+    reserved = _own_families()
     points = {point.name: point for point in entry_points(group=GROUP) if point.name not in reserved}
     return [points[name] for name in sorted(points)]
 
