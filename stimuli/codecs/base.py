@@ -13,6 +13,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from PIL import Image
 
+from stimuli.codecs.learned_stream import strings_bytes
 from stimuli.errors import CodecSettingsError
 from stimuli.pictures import Pixels as Pixels
 
@@ -235,6 +236,8 @@ def payload_bytes(bitstream: bytes, extension: str) -> int | None:
         return _box_bytes(bitstream, b"mdat")
     if extension == "jp2":
         return _box_bytes(bitstream, b"jp2c")
+    if extension == "mrl":
+        return strings_bytes(bitstream)
     if extension == "webp" and bitstream[12:16] == b"VP8 ":
         return int.from_bytes(bitstream[16:20], "little")
     return None
