@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
+from analysis.bdrate import BDRate
 from analysis.bootstrap import FEW_CLUSTERS
 from analysis.elo import ELO_ORIGIN, elo
 from analysis.errors import counted
@@ -152,7 +153,7 @@ def _bd_rate(comparison: CodecComparison) -> dict[str, Any]:
         "overlap_high": None if comparison.overlap_spread is None else _number(comparison.overlap_spread[1]),
         "ratio_at_least": _number(rate.ratio_low) if rate.ratio_low > 0 else None,
         "ratio_at_most": _number(rate.ratio_high),
-        "bound": _bound(comparison),
+        "bound": bound_text(rate, comparison.apart_share),
         "apart_share": comparison.apart_share,
         "censored": dict(comparison.censored),
         "censored_replicates": sum(comparison.censored.values()),
@@ -160,9 +161,11 @@ def _bd_rate(comparison: CodecComparison) -> dict[str, Any]:
     }
 
 
-def _bound(comparison: CodecComparison) -> str | None:
-    """What monotony alone says, in words, where there is no BD-rate."""
-    rate, share = comparison.rate, comparison.apart_share
+def bound_text(rate: BDRate, share: float | None = None) -> str | None:
+    """What monotony alone says, in words, where there is no BD-rate.
+
+    `share` is that of the replicates in which the curves lie apart on the same side.
+    """
     if rate.status in ("ok", "flagged"):
         return None
     parts = []

@@ -6,7 +6,7 @@ import base64
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,21 +27,28 @@ OUTPUTS = (
 def write_outputs(document: Mapping[str, Any], folder: Path) -> Path:
     """Writes `OUTPUTS` into `folder` and returns the path of the report.
 
-    All are made beside the folder first and moved in at the end, so that a failure leaves an earlier report
-    whole. Raises AnalysisError when the folder cannot be written.
+    Raises AnalysisError when the folder cannot be written.
+    """
+    replace_files(folder, lambda made: _make(document, made))
+    return folder / "report.html"
+
+
+def replace_files(folder: Path, make: Callable[[Path], object]) -> None:
+    """Lets `make` write files into a folder beside the real one, and moves them in at the end.
+
+    So a failure leaves an earlier report whole. Raises AnalysisError when the folder cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".analysis-", dir=folder) as made:
-            _make(document, Path(made))
-            for name in OUTPUTS:
-                (Path(made) / name).chmod(0o666 & ~_umask())
-                (Path(made) / name).replace(folder / name)
+            make(Path(made))
+            for path in sorted(Path(made).iterdir()):
+                path.chmod(0o666 & ~_umask())
+                path.replace(folder / path.name)
     except OSError as error:
         raise AnalysisError(
             f"{folder}: cannot be written: {error.strerror}; choose another folder with -o"
         ) from error
-    return folder / "report.html"
 
 
 def _umask() -> int:
@@ -71,19 +78,24 @@ def report_html(document: Mapping[str, Any], svg_base64: str) -> str:
 
     Every number of a table is an element with `data-key` (its path in results.json) and `data-format`.
     """
-    environment = Environment(
-        loader=PackageLoader("analysis"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment()
     environment.globals["num"] = lambda key, form="", unit="": number(document, key, form, unit)
     environment.globals["noun"] = lambda key, one, many="": (
         one if look_up(document, key) == 1 else many or one + "s"
     )
     return environment.get_template("report.html").render(
         r=document, image=svg_base64, stamp=provenance_line(document)
+    )
+
+
+def page_environment() -> Environment:
+    """Where the templates of pages come from; names in them are escaped, and an unknown one is an error."""
+    return Environment(
+        loader=PackageLoader("analysis"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
 
 
