@@ -14,7 +14,7 @@ import click
 from analysis.errors import AnalysisError
 from stimuli.errors import StimuliError
 from study_app import __version__
-from study_app.commands import collection, demonstration, preparation, results
+from study_app.commands import codecs, collection, demonstration, preparation, results
 from study_app.commands.shared import EXIT_BAD_INPUT
 from study_app.errors import StudyAppError
 
@@ -118,6 +118,7 @@ def cli() -> None:
 for command in (
     demonstration.demo,
     preparation.init,
+    codecs.codecs,
     preparation.check,
     preparation.encode,
     preparation.verify,

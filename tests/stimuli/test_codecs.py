@@ -18,7 +18,7 @@ from stimuli.matching import match_targets
 
 Pixels = npt.NDArray[np.uint8]
 
-FAMILIES = ("jpeg", "webp", "jpeg2000", "avif", "heic", "jpegxl")
+FAMILIES = ("jpeg", "mozjpeg", "webp", "jpeg2000", "avif", "heic", "jpegxl")
 FAST: dict[str, dict[str, object]] = {
     "avif": {"speed": 9},
     "heic": {"preset": "ultrafast"},
@@ -90,7 +90,7 @@ def test_both_ends_of_every_scale_can_be_encoded(codec: Codec, photograph: Pixel
 def test_the_fine_scale_moves_the_size_by_little(codec: Codec, photograph: Pixels) -> None:
     """Every value of a fine scale makes another encode of about the same size."""
     if len(codec.scales) == 1:
-        assert codec.name in ("jpeg", "jpegxl")
+        assert codec.name in ("jpeg", "mozjpeg", "jpegxl")
         return
     fine = codec.scales[1]
     middle = at(codec, 0.75)
@@ -120,7 +120,7 @@ def test_payload_is_the_file_without_its_container(codec: Codec, photograph: Pix
     payload = payload_bytes(bitstream, codec.extension)
     assert payload is not None
     overhead = len(bitstream) - payload
-    assert (overhead == 0) == (codec.name in ("jpeg", "jpegxl"))
+    assert (overhead == 0) == (codec.name in ("jpeg", "mozjpeg", "jpegxl"))
     assert overhead < 600
 
 
