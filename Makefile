@@ -7,12 +7,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST_ARGS ?=
+# Learned codecs bring torch, which nothing else needs.
+LEARNED_VENV := .venv-learned
+LEARNED_STAMP := $(LEARNED_VENV)/.installed
+LEARNED_STUDY := .test-artifacts/learned
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # `make test DATABASE_URL=postgresql://...` runs the suite on another Postgres.
 export MATCHRATE_TEST_DATABASE_URL = $(DATABASE_URL)
 
-.PHONY: help install demo test check lint types floors pytest browser campaign-coverage bench lock images clean
+.PHONY: help install demo test check lint types floors pytest browser campaign-coverage bench lock lock-learned learned images clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -75,8 +79,36 @@ lock: $(STAMP) ## pin again what the tests run with (uv from the registry pip is
 	$(BIN)/python -m uv pip compile --quiet --upgrade --universal --python-version 3.11 --extra test --generate-hashes \
 	  --no-header --no-annotate --no-emit-index-url pyproject.toml -o requirements.lock
 
+# CompressAI refuses NumPy 2 in its metadata only: see requirements-learned.in.
+lock-learned: $(STAMP) ## pin again what `make learned` adds; wants a CPU build of torch where pip finds it
+	$(BIN)/python -m pip install --quiet uv
+	printf 'numpy>=2\n' > $(VENV)/learned-overrides.txt
+	$(BIN)/python -m uv pip compile --quiet --upgrade --universal --python-version 3.11 --constraints requirements.lock \
+	  --overrides $(VENV)/learned-overrides.txt $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS)) \
+	  $$(sed -n 's/^\([A-Za-z0-9._-]*\)==.*/--no-emit-package \1/p' requirements.lock | sort -u) --generate-hashes \
+	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links requirements-learned.in -o requirements-learned.lock
+
+ifneq ($(shell cat $(LEARNED_STAMP) 2>/dev/null),$(CURDIR))
+.PHONY: $(LEARNED_STAMP)
+endif
+
+$(LEARNED_STAMP): pyproject.toml requirements.lock requirements-learned.lock
+	@echo "Installing into $(LEARNED_VENV): two minutes, 1.5 GB."
+	@[ -f $(LEARNED_STAMP) ] && [ "$$(cat $(LEARNED_STAMP))" != "$(CURDIR)" ] && rm -rf $(LEARNED_VENV) || true
+	@[ -x $(LEARNED_VENV)/bin/python ] || $(PYTHON) -m venv $(LEARNED_VENV)
+	$(LEARNED_VENV)/bin/python -m pip install --quiet --require-hashes -r requirements.lock
+	@$(LEARNED_VENV)/bin/python -m pip install --quiet --no-deps --require-hashes -r requirements-learned.lock \
+	  || { echo "The CPU build of torch that requirements-learned.lock pins was not found; docs/learned.md says where it is."; exit 1; }
+	$(LEARNED_VENV)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@printf '%s\n' "$(CURDIR)" > $(LEARNED_STAMP)
+
+learned: $(LEARNED_STAMP) ## learned codecs: install CompressAI apart, train a tiny network, run a study and their tests
+	rm -rf $(LEARNED_STUDY)
+	$(LEARNED_VENV)/bin/python benchmarks/learned.py $(LEARNED_STUDY)
+	$(LEARNED_VENV)/bin/python -m pytest tests/learned $(PYTEST_ARGS)
+
 images: $(STAMP) browser ## make the README's pictures again from the demo study
 	$(BIN)/python docs/make_images.py
 
 clean: ## remove .venv and caches, and keep every study
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .test-artifacts
+	rm -rf $(VENV) $(LEARNED_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .test-artifacts

@@ -12,6 +12,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LOCK = ROOT / "requirements.lock"
+#: What `make learned` installs on top, so that the tests need no torch.
+LEARNED_LOCK = ROOT / "requirements-learned.lock"
 
 
 def test_make_help_lists_every_target() -> None:
@@ -33,20 +35,37 @@ def test_ci_runs_the_readme_test_command_and_nothing_else() -> None:
     assert "make test" in (ROOT / "README.md").read_text()
 
 
-def test_lock_names_no_host_and_pins_every_dependency() -> None:
-    text = LOCK.read_text()
-    assert "://" not in text
-    assert "--index-url" not in text
-    assert "--extra-index-url" not in text
-    pinned = {re.sub(r"[-_.]+", "-", name).lower() for name in re.findall(r"^([\w.-]+)==", text, re.M)}
+def _names(lines: list[str]) -> set[str]:
+    return {re.sub(r"[-_.]+", "-", re.match(r"[\w.-]+", line)[0]).lower() for line in lines}  # type: ignore[index]
+
+
+def _pinned(lock: Path) -> set[str]:
+    return _names(re.findall(r"^[\w.-]+==", lock.read_text(), re.M))
+
+
+def test_locks_name_no_host_and_pin_every_dependency() -> None:
+    for lock in (LOCK, LEARNED_LOCK):
+        text = lock.read_text()
+        for word in ("://", "--index-url", "--extra-index-url", "--find-links"):
+            assert word not in text
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *(d for ds in project["optional-dependencies"].values() for d in ds)]
-    names = {re.sub(r"[-_.]+", "-", re.match(r"[\w.-]+", line)[0]).lower() for line in wanted}  # type: ignore[index]
-    assert names - {"matchrate"} <= pinned
+    extras = project["optional-dependencies"]
+    learned = _names(extras.pop("learned"))
+    wanted = [*project["dependencies"], *(line for lines in extras.values() for line in lines)]
+    assert _names(wanted) - {"matchrate"} <= _pinned(LOCK)
+    assert learned | {"compressai"} <= _pinned(LEARNED_LOCK)
 
 
-def test_every_entry_of_the_lock_is_hashed() -> None:
-    entries = re.split(r"\n(?=\S)", LOCK.read_text().strip())
+def test_torch_comes_with_make_learned_alone_and_for_the_cpu() -> None:
+    assert _pinned(LOCK) & _pinned(LEARNED_LOCK) == set()
+    assert "torch" in _pinned(LEARNED_LOCK)
+    gpu = [name for name in _pinned(LEARNED_LOCK) if name.startswith(("nvidia", "cuda", "triton"))]
+    assert gpu == []
+
+
+@pytest.mark.parametrize("lock", [LOCK, LEARNED_LOCK], ids=["tests", "learned"])
+def test_every_entry_of_a_lock_is_hashed(lock: Path) -> None:
+    entries = re.split(r"\n(?=\S)", lock.read_text().strip())
     assert [entry.splitlines()[0] for entry in entries if "--hash=sha256:" not in entry] == []
 
 
