@@ -48,7 +48,7 @@ class AvifCodec:
             },
             fast={"speed": 6},
         )
-        self.version = f"libavif {features.version('avif')}, Pillow {PIL.__version__}"
+        self.version = f"libavif {features.version('avif')}{_codecs()}, Pillow {PIL.__version__}"
         self.location = folder_of("PIL")
         self.preview: AvifCodec | None = None
         if int(str(self.settings["speed"])) < _PREVIEW_SPEED - 2:
@@ -73,3 +73,11 @@ class AvifCodec:
     def decode(self, bitstream: bytes) -> Pixels:
         """The pixels as libavif gives them."""
         return load_with_pillow(bitstream, "AVIF")
+
+
+def _codecs() -> str:
+    """The libraries that really code and decode, in parentheses, where this Pillow tells them."""
+    from PIL import _avif
+
+    told = getattr(_avif, "codec_versions", str)()
+    return f" ({told})" if told else ""

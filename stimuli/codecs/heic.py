@@ -15,8 +15,8 @@ class HeicCodec:
     """x265 on one thread, one tile.
 
     libheif maps the quality to whole quantiser steps of about 13 % in size, two units of quality each, so
-    the strength of adaptive quantisation is the fine scale; 1 is x265's own default, and 0 that of its tune for PSNR. Towards 0 the file
-    grows by up to 16 % at low rates; at high rates it grows towards 2 instead.
+    the strength of adaptive quantisation is the fine scale; 1 is x265's own default, and 0 that of its tune
+    for PSNR. Towards 0 the file grows by up to 16 % at low rates; at high rates it grows towards 2 instead.
     """
 
     name = "heic"

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 from PIL import features
@@ -13,6 +11,7 @@ from PIL import features
 from stimuli.codecs.base import Pixels, Scale, Setting, folder_of, load_with_pillow, resolve_settings
 from stimuli.codecs.jpeg import quantisation_table
 from stimuli.errors import CodecNotInstalledError
+from stimuli.working_folders import working_folder
 
 _LIBRARY = "mozjpeg403"
 _REMEDY = "run: pip install jpeglib"
@@ -70,8 +69,8 @@ class MozJpegCodec:
         picture = jpeglib.from_spatial(np.ascontiguousarray(source))
         picture.samp_factor = (_SAMPLING[str(self.settings["subsampling"])], (1, 1), (1, 1))
         # The library writes files only.
-        with tempfile.TemporaryDirectory(prefix="matchrate-") as folder:
-            path = Path(folder) / "picture.jpg"
+        with working_folder() as folder:
+            path = folder / "picture.jpg"
             picture.write_spatial(
                 str(path),
                 qt=np.stack([table, table]),
