@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Literal, TypeVar, overload
 
 from stimuli.errors import EncodingError
@@ -32,6 +33,8 @@ def run_jobs(
     workers: int,
     *,
     scheduler: str | None = None,
+    folder: Path | None = None,
+    probe: Callable[[], Mapping[str, str]] | None = None,
     timeout: float | None = None,
     memory: int | None = None,
     isolated: bool | None = None,
@@ -44,6 +47,8 @@ def run_jobs(
     workers: int,
     *,
     scheduler: str | None = None,
+    folder: Path | None = None,
+    probe: Callable[[], Mapping[str, str]] | None = None,
     timeout: float | None = None,
     memory: int | None = None,
     isolated: bool | None = None,
@@ -55,6 +60,8 @@ def run_jobs(
     workers: int,
     *,
     scheduler: str | None = None,
+    folder: Path | None = None,
+    probe: Callable[[], Mapping[str, str]] | None = None,
     timeout: float | None = None,
     memory: int | None = None,
     isolated: bool | None = None,
@@ -66,15 +73,27 @@ def run_jobs(
     `note`, `memory` how many MB its process may hold. With `isolated` false, one worker or one job means
     this process; the default is so too, unless `timeout`, `memory` or `crashes` ask for a process.
 
+    With a `scheduler` they run on a Dask cluster: `folder` is what its workers must see, `probe` gives the
+    versions in which they must agree (see `stimuli.cluster.ClusterPool`).
+
     A job whose worker dies, or is ended, gives a Crash if `crashes` asks for that, else raises
     EncodingError. The first exception of a job ends all the others and is raised; so does an interrupt.
     Nothing of a worker outlives this call or this process.
     """
     if isolated is None:
         isolated = crashes or timeout is not None or memory is not None
-    if not isolated and (workers <= 1 or len(jobs) <= 1):
+    if scheduler is None and not isolated and (workers <= 1 or len(jobs) <= 1):
         for i, job in enumerate(jobs):
             yield i, function(job)
+        return
+    if scheduler is not None:
+        # Asking and answering at once over a network is much to import for who does not.
+        from stimuli.cluster import ClusterPool
+
+        with ClusterPool(
+            scheduler, workers, folder=folder, probe=probe, timeout=timeout, memory=memory
+        ) as cluster:
+            yield from _checked(cluster.run(function, jobs), crashes)
         return
     with WorkerPool(min(workers, len(jobs)), timeout=timeout, memory=memory) as pool:
         yield from _checked(pool.run(function, jobs), crashes)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
 
+from stimuli import worker
 from stimuli.errors import StudyFileError
 from stimuli.parallel import note
 from stimuli.programs import run_program
@@ -69,6 +71,24 @@ def whereabouts(job: str) -> tuple[str, int, int]:
     return job, os.getpid(), os.getppid()
 
 
+def versions() -> dict[str, str]:
+    """A probe that differs between a worker and who asked it."""
+    return {"even": "1.0", "odd": "1.0" if worker._channel is None else "1.1"}
+
+
+def same_versions() -> dict[str, str]:
+    """A probe that is the same everywhere."""
+    return {"even": "1.0"}
+
+
+def end_the_cluster_worker(job: str) -> str:
+    """Kill the process that asked for this one: the parent of the guard (Linux)."""
+    stat = Path(f"/proc/{os.getppid()}/stat").read_bytes().rpartition(b")")[2].split()
+    os.kill(int(stat[1]), signal.SIGKILL)
+    time.sleep(600)
+    return job
+
+
 def limits(job: str) -> tuple[int, int]:
     """The limits of core files here."""
     import resource
@@ -79,6 +99,8 @@ def limits(job: str) -> tuple[int, int]:
 def hold_on(job: tuple[str, Path]) -> str:
     """Write the numbers of this process and of what it starts into a folder, then end as the job says."""
     how, folder = job
+    if how == "nothing":
+        return how
     for name in ("quick", "detached"):
         # In a session of its own, and left behind by a shell that ends at once.
         script = f"sleep 600 & echo $! > '{folder / (str(os.getpid()) + name)}'"
