@@ -51,7 +51,8 @@ adjacent_within = true           # one codec at neighbouring rate points
 adjacent_across = true           # two codecs at neighbouring rate points
 include_reference = false        # the original as a hidden condition
 
-# Each codec has a name of its own, and a family (the name, when left out). docs/codecs.md lists the settings.
+# Each codec has a name of its own, and a family (the name, when left out). `matchrate codecs` lists the families
+# with their settings; `fast = true` under a codec takes quicker ones, for a trial.
 [[codecs]]
 name = "jpeg"
 subsampling = "4:2:0"
@@ -61,14 +62,14 @@ name = "webp"
 
 [[codecs]]
 name = "avif"
-speed = 4                        # 0 is slow and small, 10 fast and large
+speed = 4                        # 0 is slow and small, 10 fast and large; 2 when left out
 
 # [[codecs]]
 # name = "heic"                  # `make install` brought its library; else: pip install pillow-heif
 
 # [[codecs]]
 # name = "jpegxl"                # `make install` brought its library; else: pip install pillow-jxl-plugin
-# effort = 7
+# effort = 9
 
 # [[codecs]]
 # name = "mine"                  # your own program
