@@ -51,8 +51,8 @@ adjacent_within = true           # one codec at neighbouring rate points
 adjacent_across = true           # two codecs at neighbouring rate points
 include_reference = false        # the original as a hidden condition
 
-# Each codec has a name of its own, and a family (the name, when left out). `matchrate codecs` lists the families
-# with their settings; `fast = true` under a codec takes quicker ones, for a trial.
+# Each codec has a name of its own, and a family (the name, when left out). `matchrate codecs` lists them with
+# their settings; `fast = true` under a codec takes quicker ones, for a trial.
 [[codecs]]
 name = "jpeg"
 subsampling = "4:2:0"
