@@ -85,11 +85,18 @@ def padded(pixels: Pixels, multiple: int, least: int) -> Pixels:
     return np.pad(pixels, ((0, rows), (0, columns), (0, 0)), mode="edge") if rows or columns else pixels
 
 
-def library_params(given: object, pinned: Mapping[str, object]) -> str:
+def library_params(
+    given: object, pinned: Mapping[str, object], broken: Mapping[str, str] | None = None
+) -> str:
     """`key=value:key=value` for an encoder: the pinned ones, and then what the setting `params` adds.
 
-    Raises CodecSettingsError for text of another form and for keys that are pinned.
+    Raises CodecSettingsError for text of another form, for keys that are pinned, and for broken ones with
+    their reason.
     """
+    refused = dict.fromkeys(
+        (name.lower() for name in (*pinned, *_ALWAYS_PINNED)), "this family sets it itself"
+    )
+    refused |= broken or {}
     text = str(given)
     parts = text.split(":") if text else []
     for part in parts:
@@ -100,8 +107,8 @@ def library_params(given: object, pinned: Mapping[str, object]) -> str:
             or not re.fullmatch(r"[\w.+,\[\]-]+", value)
         ):
             raise CodecSettingsError("params", f"must be key=value:key=value, got {text!r}")
-        if key.lower().replace("_", "-") in {name.lower() for name in (*pinned, *_ALWAYS_PINNED)}:
-            raise CodecSettingsError("params", f"cannot set {key}, which this family sets itself")
+        if reason := refused.get(key.lower().replace("_", "-")):
+            raise CodecSettingsError("params", f"cannot set {key}: {reason}")
     return ":".join((*(f"{key}={value}" for key, value in pinned.items()), *parts))
 
 

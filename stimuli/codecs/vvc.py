@@ -2,37 +2,41 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from stimuli.codecs.base import Pixels, Scale, Setting, resolve_settings
 from stimuli.codecs.ffmpeg_still import Still, check_params, encoder_version, library_params, padded
 from stimuli.colour import YuvFormat
 from stimuli.ffmpeg import find_ffmpeg
+from stimuli.programs import ProgramError
 
 _PRESETS = ("faster", "fast", "medium", "slow", "slower")
 _PREVIEWED = {"slow": "fast", "slower": "fast", "medium": "fast"}
 #: The narrowest picture that vvenc takes, with a margin.
 _LEAST = 16
+#: Even noise takes less than 8 bits a pixel above.
+_AMPLE_QP = 20
 
 
 class VvcCodec:
     """vvenc, one intra picture on one thread; it takes 4:2:0 of 10 bits alone, and even sizes.
 
     `qp` is the quantiser of the picture itself (vvenc would lower it by 3 for intra pictures); a step is
-    about 12 % in size. The fine scale is vvenc's factor of the Lagrangian of intra pictures, x 1.05 of
-    which takes about 1.3 % off.
+    about 12 % in size. The range ends at 8, because ffmpeg leaves vvenc room for 8 bits a pixel. The fine
+    scale is vvenc's factor of the Lagrangian of intra pictures, x 1.05 of which takes about 1.3 % off.
     """
 
     name = "vvc"
     extension = "266"
     padding = 2
     scales = (
-        Scale("qp", 0, 63, 1, increasing=False, start=33, slope=0.125),
+        Scale("qp", 8, 63, 1, increasing=False, start=33, slope=0.125),
         Scale(
             "lambda_modifier",
             0.5,
             2,
-            0.01,
+            math.log(2) / 64,
             increasing=False,
             log=True,
             start=1,
@@ -63,11 +67,18 @@ class VvcCodec:
         self.preview = None if faster is None else VvcCodec({**self.settings, "preset": faster})
 
     def encode(self, source: Pixels, quality: Mapping[str, float]) -> bytes:
-        """The Annex B byte stream at a whole qp from 0 to 63 and a lambda_modifier from 0.5 to 2.
+        """The Annex B byte stream at a whole qp from 8 to 63 and a lambda_modifier from 0.5 to 2.
 
         Raises ProgramError.
         """
-        return self._still.encode(padded(source, self.padding, _LEAST), self._options(quality))
+        try:
+            return self._still.encode(padded(source, self.padding, _LEAST), self._options(quality))
+        except ProgramError as error:
+            if quality["qp"] > _AMPLE_QP:
+                raise
+            raise ProgramError(
+                f"{error}; this qp may need more than the 8 bits a pixel it has room for"
+            ) from None
 
     def decode(self, bitstream: bytes) -> Pixels:
         """The pixels of the decoded samples, padding included, upsampled by us; raises ProgramError."""
