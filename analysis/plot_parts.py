@@ -93,7 +93,8 @@ def name_ends(axes: Axes, ends: list[tuple[str, str, float, float]]) -> None:
     to_pixels, to_data = axes.transData.transform, axes.transData.inverted().transform
     ordered = sorted(ends, key=lambda end: end[3])
     wanted = [float(to_pixels((x, y))[1]) for _, _, x, y in ordered]
-    placed = _spread(wanted, gap)
+    bottom, top = (float(to_pixels((ordered[0][2], y))[1]) for y in axes.get_ylim())
+    placed = _spread(wanted, gap, bottom, top)
     right = float(to_data((to_pixels((axes.get_xlim()[1], 0))[0] + 8, 0))[0])
     for (name, colour, x, y), pixel in zip(ordered, placed, strict=True):
         height = float(to_data((0, pixel))[1])
@@ -124,9 +125,9 @@ def _darker(colour: str) -> tuple[float, float, float]:
     return tuple(0.75 * int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))  # type: ignore[return-value]
 
 
-def _spread(wanted: list[float], gap: float) -> list[float]:
+def _spread(wanted: list[float], gap: float, bottom: float, top: float) -> list[float]:
     """Places near the wanted ones, in order and at least `gap` apart, moved as little as can be (least
-    squares)."""
+    squares); between `bottom` and `top` where they have room there."""
     steps = gap * np.arange(len(wanted))
     free = isotonic((np.array(wanted) - steps)[None], np.ones((1, len(wanted))))[0]
-    return [float(value) for value in free + steps]
+    return [float(value) for value in np.clip(free, bottom, max(bottom, top - steps[-1])) + steps]
