@@ -121,11 +121,14 @@ class Codec(Protocol):
     the same input, on any number of threads or processes. `decode` returns pixels of the coded size.
     `extension` is the file name ending of its bitstreams, without a dot.
 
-    Three more attributes are optional, read with getattr, and None where they are absent:
+    More attributes are optional, and read with getattr:
     `preview` is a faster codec of the same scales, whose sizes follow this one's, to bracket a target with;
     `location` is the text that says where the library or program was found;
     `padding` is the multiple to which pictures are padded on the right and at the bottom before they are
-    coded, and then decoded pictures are cropped to the source's size.
+    coded, and then decoded pictures are cropped to the source's size;
+    `decode_at(bitstream, width, height)` is called in place of `decode`, with the size of the source;
+    `payload_bytes(bitstream)` counts the bytes without the container, or gives None;
+    `limits` names the settings that change neither bytes nor pixels, as time limits.
     """
 
     @property
@@ -222,6 +225,29 @@ def load_with_pillow(bitstream: bytes, format: str) -> Pixels:
 
 
 CodecFactory = Callable[[Mapping[str, object]], Codec]
+
+
+def decoded_pixels(codec: Codec, bitstream: bytes, width: int, height: int) -> Pixels:
+    """The picture in a bitstream of a source of this size, told to the codecs that ask for it."""
+    decode_at = getattr(codec, "decode_at", None)
+    pixels: Pixels = codec.decode(bitstream) if decode_at is None else decode_at(bitstream, width, height)
+    return pixels
+
+
+def keyed_settings(codec: Codec) -> dict[str, object]:
+    """The settings that bytes and pixels hang on: all but the codec's `limits`, of time and memory.
+
+    Who raises a limit after hours of encoding finds all of it in the cache.
+    """
+    limits = getattr(codec, "limits", ())
+    return {key: value for key, value in codec.settings.items() if key not in limits}
+
+
+def payload_of(codec: Codec, bitstream: bytes) -> int | None:
+    """Bytes without the container as the codec counts them, else as the file name ending tells."""
+    count = getattr(codec, "payload_bytes", None)
+    payload: int | None = payload_bytes(bitstream, codec.extension) if count is None else count(bitstream)
+    return payload
 
 
 def payload_bytes(bitstream: bytes, extension: str) -> int | None:

@@ -48,6 +48,7 @@ class CommandCodec:
     """
 
     name = "command"
+    limits = ("timeout", "decode_timeout", "memory")
 
     def __init__(self, settings: Mapping[str, object], folder: Path, recipe: Recipe = NO_RECIPE) -> None:
         self._given, self._recipe, self._folder = dict(settings), recipe, folder.resolve()
