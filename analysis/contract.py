@@ -16,6 +16,8 @@ SLOTS = (1, 2)
 JUDGMENT_KINDS = ("scored", "golden", "training", "warmup", "repeat", "bias_probe")
 STIMULUS_ROLES = ("scored", "golden", "training", "reference")
 STIMULUS_STATUSES = ("matched", "near", "unreachable_low", "unreachable_high", "given")
+#: Bits of the whole file, or of the payload without its container.
+RATE_BASES = ("file", "payload")
 
 #: The hidden original, when a study shows it as a condition.
 REFERENCE_CONDITION = "reference"
@@ -116,6 +118,9 @@ STIMULUS_COLUMNS: tuple[Column, ...] = (
     Column("decode_s", "number", nullable=True, unit="s", meaning="CPU time of its decode", minimum=0),
     Column("bitstream_sha256", "text", nullable=True, meaning="of the bitstream file"),
     Column("picture_sha256", "text", nullable=True, meaning="of the decoded PNG"),
+    Column(
+        "rate", "text", nullable=True, allowed=RATE_BASES, meaning="which bits the study matched and counts"
+    ),
 )
 
 JUDGMENT_NAMES: tuple[str, ...] = tuple(column.name for column in JUDGMENT_COLUMNS)

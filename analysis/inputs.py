@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.contract import METRIC_PREFIX
 from analysis.errors import DatabaseRefusedError, InputNotFoundError, MalformedRowError, MalformedTableError
 
 DATABASE_SCHEMES = ("postgresql://", "postgres://", "postgresql+psycopg://")
@@ -195,6 +196,9 @@ def _read_view(connection: Any, view: str, study: str | None, shown: str) -> Raw
     names = list(result.keys())
     rows = result.all()
     columns = {name: [row[i] for row in rows] for i, name in enumerate(names)}
+    metrics = columns.pop("metrics", [])
+    for name in sorted({name for row in metrics for name in row}):
+        columns[METRIC_PREFIX + name] = [row.get(name) for row in metrics]
     if not rows and study is not None and view == "judgments":
         known = "SELECT study FROM judgments UNION SELECT study FROM stimuli ORDER BY 1"
         present = connection.execute(text(known)).scalars().all()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from stimuli.codecs.reconstructions import FAMILY as RECONSTRUCTIONS
 from stimuli.codecs.reconstructions import Reconstruction, Reconstructions
 from stimuli.codecs.registry import make_codec
 from stimuli.errors import (
+    CodecError,
     CodecNotInstalledError,
     CodecProgramError,
     CodecSettingsError,
@@ -23,23 +24,47 @@ from stimuli.errors import (
     StudyFileError,
 )
 from stimuli.files import exclusive, remove_leftovers
-from stimuli.manifest import FORMAT, CodecRecord, Manifest, SourceRecord, StudyRecord, write_manifest
-from stimuli.parallel import run_jobs, worker_count
-from stimuli.study import CodecSpec, Condition, Source, Stimulus, Study
-from stimuli.units import FileJob, ReadFile, Unit, encode_unit, read_file
+from stimuli.goals import Goals, given_anchors, plain_goals, targets_of
+from stimuli.inclusion import with_inclusion
+from stimuli.machine import this_machine
+from stimuli.manifest import FORMAT, CodecRecord, Failure, Manifest, SourceRecord, StudyRecord, write_manifest
+from stimuli.measuring import with_metrics
+from stimuli.parallel import Crash, worker_count
+from stimuli.study import CodecSpec, Source, Stimulus, Study
+from stimuli.units import AnchorJob, FileJob, ReadFile, Unit, anchor_bpp, read_file
+from stimuli.waves import run_waves
+from stimuli.workforce import Workforce, open_workforce
 
 
-def encode_study(study: Study, *, workers: int | None = None, progress: bool = True) -> Manifest:
+def encode_study(
+    study: Study,
+    *,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    progress: bool = True,
+    isolated: bool = True,
+) -> Manifest:
     """Encode a study into `<folder>/stimuli/` and write its manifest.
 
-    `workers` is the number of processes (default: the study's, else one a processor); it changes nothing
-    but the time. What is finished is kept: after an interrupt or a crash the next call resumes.
+    `workers` is the number of processes (default: the study's, else one a processor), `scheduler` the address
+    of a Dask scheduler whose workers see the study folder; neither changes anything but the time. What is
+    finished is kept: after an interrupt or a crash the next call resumes. Without `isolated` one worker is
+    this process, so that a codec that crashes or hangs takes it along.
 
-    Raises StudyFileError for pictures and codecs that cannot be used, CodecError for a codec that fails,
-    EncodingError when the run cannot go on.
+    A stimulus that its codec cannot make is listed among the manifest's failures. Raises StudyFileError for
+    pictures and codecs that cannot be used, CodecError for a codec that makes nothing, EncodingError when the
+    run cannot go on.
     """
+    count = worker_count(workers if workers is not None else study.workers)
     try:
-        return _encode_study(study, worker_count(workers if workers is not None else study.workers), progress)
+        with open_workforce(
+            count,
+            scheduler=scheduler,
+            timeout=study.timeout,
+            memory=study.memory,
+            isolated=isolated,
+        ) as force:
+            return _encode_study(study, force, progress)
     except OSError as error:
         where = error.filename or study.folder / "stimuli"
         raise EncodingError(
@@ -47,13 +72,19 @@ def encode_study(study: Study, *, workers: int | None = None, progress: bool = T
         ) from None
 
 
-def _encode_study(study: Study, count: int, progress: bool) -> Manifest:
+def _encode_study(study: Study, force: Workforce, progress: bool) -> Manifest:
     folder = study.folder / "stimuli"
     with exclusive(folder):
         remove_leftovers(folder)
         codecs = _codec_records(study)
-        sources = _read_sources(study, count, progress)
-        stimuli = _encode_all(study, codecs, sources, count, progress)
+        sources = _read_sources(study, force, progress)
+        goals = _goals(study, codecs, sources, force, progress)
+        sources = tuple(
+            replace(source, targets=tuple(goals[source.name][t] for t in study.rate_points))
+            for source in sources
+        )
+        stimuli, failures = _encode_all(study, codecs, sources, goals, force, progress)
+        stimuli = with_metrics(study.folder, stimuli, sources, study.metrics, force, progress)
         manifest = Manifest(
             format=FORMAT,
             matchrate=importlib.metadata.version("matchrate"),
@@ -67,11 +98,16 @@ def _encode_study(study: Study, count: int, progress: bool) -> Manifest:
                 tolerance=study.tolerance,
                 allow_mismatch=study.allow_mismatch,
                 pairing=study.pairing,
+                rate=study.rate,
+                match=str(study.match),
+                metrics=study.metrics,
             ),
             sources=sources,
             codecs=codecs,
             conditions=study.conditions,
-            stimuli=_with_inclusion(study, stimuli),
+            stimuli=with_inclusion(study, stimuli, failures),
+            failures=failures,
+            machine=this_machine(),
         )
         write_manifest(study.folder, manifest)
     return manifest
@@ -103,13 +139,15 @@ def _codec_records(study: Study) -> tuple[CodecRecord, ...]:
     return tuple(records)
 
 
-def _read_sources(study: Study, workers: int, progress: bool) -> tuple[SourceRecord, ...]:
+def _read_sources(study: Study, force: Workforce, progress: bool) -> tuple[SourceRecord, ...]:
     jobs = [FileJob(study.folder, source.path, source.crop) for source in study.sources]
     read: dict[int, ReadFile] = {}
     problems: dict[int, str] = {}
     with tqdm(total=len(jobs), desc="sources", unit="picture", disable=not progress) as bar:
-        for i, result in run_jobs(read_file, jobs, workers):
-            if isinstance(result, str):
+        for i, result in force.run(read_file, jobs):
+            if isinstance(result, Crash):
+                problems[i] = f"{study.file}: sources: {jobs[i].path} could not be read: {result.reason}"
+            elif isinstance(result, str):
                 problems[i] = f"{study.file}: sources: {jobs[i].path} {result}"
             else:
                 read[i] = result
@@ -134,77 +172,102 @@ def _source_record(study: Study, source: Source, read: ReadFile) -> SourceRecord
         shown_height=shown[3],
         picture_sha256=picture.picture_sha256,
         shown_sha256=picture.shown_sha256,
+        targets=(),
     )
+
+
+def _goals(
+    study: Study,
+    codecs: Sequence[CodecRecord],
+    sources: Sequence[SourceRecord],
+    force: Workforce,
+    progress: bool,
+) -> Goals:
+    """The bits per pixel of every target on every source; another codec is asked where `match` names it."""
+    if study.match.codec is None:
+        return plain_goals(study)
+    anchors = given_anchors(study)
+    if anchors is not None:
+        return plain_goals(study, anchors)
+    place = [spec.name for spec in study.codecs].index(study.match.codec)
+    point = tuple(study.match.quality.values())
+    jobs = [AnchorJob(unit, point) for unit in _units_of(study, place, codecs, sources, {})]
+    rates: dict[str, float] = {}
+    with tqdm(total=len(jobs), desc=f"rates of {study.match}", unit="source", disable=not progress) as bar:
+        for i, result in force.run(anchor_bpp, jobs):
+            if isinstance(result, Crash):
+                raise CodecError(study.match.codec, result.reason, source=sources[i].name)
+            rates[sources[i].name] = result
+            bar.update()
+    return plain_goals(study, rates)
+
+
+def _units_of(
+    study: Study, place: int, codecs: Sequence[CodecRecord], sources: Sequence[SourceRecord], goals: Goals
+) -> list[Unit]:
+    """The units of one codec: one a source, or one for the whole set."""
+    spec = study.codecs[place]
+    given = _given_by_source(study, spec, goals) if goals else {}
+    groups = [tuple(sources)] if study.match.kind == "set-mean" and not given else [(s,) for s in sources]
+    ladder = study.ladder(spec) if goals else ()
+    return [
+        Unit(
+            folder=study.folder,
+            sources=group,
+            spec=spec,
+            version=codecs[place].version,
+            targets=targets_of(goals, group[0].name, ladder),
+            tolerance=study.tolerance,
+            rate=study.rate,
+            match=study.match,
+            given=given.get(group[0].name),
+        )
+        for group in groups
+    ]
 
 
 def _encode_all(
     study: Study,
     codecs: Sequence[CodecRecord],
     sources: Sequence[SourceRecord],
-    workers: int,
+    goals: Goals,
+    force: Workforce,
     progress: bool,
-) -> tuple[Stimulus, ...]:
+) -> tuple[tuple[Stimulus, ...], tuple[Failure, ...]]:
     units = [
-        Unit(
-            study.folder, source, spec, record.version, study.targets, study.tolerance, given.get(source.name)
-        )
-        for spec, record in zip(study.codecs, codecs, strict=True)
-        for given in (_given_by_source(study, spec),)
-        for source in sources
+        unit for place in range(len(study.codecs)) for unit in _units_of(study, place, codecs, sources, goals)
     ]
-    # The slow codecs first, as far as the order of study.toml does not tell: sources large to small.
-    order = sorted(range(len(units)), key=lambda i: -units[i].source.width * units[i].source.height)
-    done: dict[tuple[str, str], tuple[Stimulus, ...]] = {}
-    with tqdm(
-        total=len(units) * len(study.targets), desc="stimuli", unit="stimulus", disable=not progress
-    ) as bar:
-        for i, stimuli in run_jobs(encode_unit, [units[i] for i in order], workers):
-            unit = units[order[i]]
-            done[unit.source.name, unit.spec.name] = stimuli
-            bar.update(len(study.targets))
+    total = sum(len(unit.targets) * len(unit.sources) for unit in units)
+    with tqdm(total=total, desc="stimuli", unit="stimulus", disable=not progress) as bar:
+
+        def finished(unit: Unit) -> None:
+            bar.update(len(unit.targets) * len(unit.sources))
+
+        results = run_waves(units, force, finished)
+    stimuli = _in_order(study, (stimulus for result in results for stimulus in result.stimuli))
+    return stimuli, tuple(failure for result in results for failure in result.failures)
+
+
+def _in_order(study: Study, stimuli: Iterable[Stimulus]) -> tuple[Stimulus, ...]:
+    """By source, then by condition, both as in the study."""
+    there = {(stimulus.source, stimulus.condition): stimulus for stimulus in stimuli}
     return tuple(
-        stimulus for source in sources for spec in study.codecs for stimulus in done[source.name, spec.name]
+        there[source.name, condition.name]
+        for source in study.sources
+        for condition in study.conditions
+        if (source.name, condition.name) in there
     )
 
 
-def _given_by_source(study: Study, spec: CodecSpec) -> dict[str, dict[float, Reconstruction]]:
+def _given_by_source(
+    study: Study, spec: CodecSpec, goals: Goals
+) -> Mapping[str, Mapping[float, Reconstruction]]:
     if spec.family != RECONSTRUCTIONS:
         return {}
-    names = [source.name for source in study.sources]
-    given: dict[str, dict[float, Reconstruction]] = {name: {} for name in names}
-    cells = Reconstructions(spec.settings, study.folder, spec.name).cells(names, study.targets)
+    given: dict[str, dict[float, Reconstruction]] = {source.name: {} for source in study.sources}
+    ladder = study.ladder(spec)
+    wanted = {source.name: targets_of(goals, source.name, ladder) for source in study.sources}
+    cells = Reconstructions(spec.settings, study.folder, spec.name).cells(wanted)
     for (name, target), cell in cells.items():
         given[name][target] = cell
     return given
-
-
-def _with_inclusion(study: Study, stimuli: Sequence[Stimulus]) -> tuple[Stimulus, ...]:
-    """Leave a source and rate point out for all codecs where one of them misses it."""
-    if study.allow_mismatch:
-        return tuple(stimuli)
-    there = {(stimulus.source, stimulus.condition): stimulus for stimulus in stimuli}
-    reasons: dict[tuple[str, float], str] = {}
-    for source in study.sources:
-        for target in study.targets:
-            misses = [
-                miss
-                for condition in study.conditions
-                if condition.target_bpp == target
-                and (miss := _miss(condition, there.get((source.name, condition.name))))
-            ]
-            if misses:
-                reasons[source.name, target] = "; ".join(misses)
-    return tuple(
-        replace(stimulus, included=False, left_out=reason)
-        if (reason := reasons.get((stimulus.source, stimulus.target_bpp)))
-        else stimulus
-        for stimulus in stimuli
-    )
-
-
-def _miss(condition: Condition, stimulus: Stimulus | None) -> str | None:
-    if stimulus is None:
-        return f"{condition.codec}: no reconstruction"
-    if stimulus.status in ("matched", "given"):
-        return None
-    return f"{condition.codec}: {stimulus.status} ({100 * stimulus.residual:+.2f} %)"

@@ -13,10 +13,11 @@ from pathlib import Path
 
 from stimuli.errors import ManifestError
 from stimuli.files import sha256_of, write_atomic
+from stimuli.match_rule import read_match_rule
 from stimuli.records import RecordError, record_from_json, record_to_json
 from stimuli.study import STATUSES, Condition, Crop, Pairing, Stimulus, condition_name
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,32 @@ class StudyRecord:
     tolerance: float
     allow_mismatch: bool
     pairing: Pairing
+    rate: str
+    match: str
+    metrics: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What the times of a manifest were measured on."""
+
+    name: str
+    processor: str
+    system: str
+    python: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A stimulus that could not be made, and why, in one line."""
+
+    source: str
+    condition: str
+    codec: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.source} {self.condition}: failed, {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +80,8 @@ class SourceRecord:
     shown_height: int
     picture_sha256: str
     shown_sha256: str
+    targets: tuple[float, ...]
+    """Bits per pixel of this source at every rate point of the study."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +116,14 @@ class Summary:
     stimuli: int
     given: int
     encodes: int
+    previews: int
     reachable: int
     within_tolerance: int
     within_two_percent: int
     largest_residual: float
     unreachable: int
     missing: int
+    failed: int
     left_out_cells: int
     tolerance: float
 
@@ -125,16 +156,22 @@ class Summary:
             )
             lines.append(
                 f"{_count(self.encodes, 'encode', 'encodes')}, "
-                f"{self.encodes_per_stimulus:.2f} a stimulus on average; "
+                f"{self.encodes_per_stimulus:.2f} a stimulus on average"
+                f"{self._previews()}; "
                 f"{_count(self.unreachable, 'target', 'targets')} outside a codec's range"
             )
         if self.missing:
             there = _count(self.missing, "stimulus is", "stimuli are")
             lines.append(f"{there} missing from the given reconstructions")
+        if self.failed:
+            lines.append(f"{_count(self.failed, 'stimulus', 'stimuli')} failed")
         if self.left_out_cells:
             cells = _count(self.left_out_cells, "source and rate point is", "source and rate points are")
             lines.append(f"{cells} left out for all codecs")
         return "\n".join(lines)
+
+    def _previews(self) -> str:
+        return f" and {_count(self.previews, 'fast preview', 'fast previews')}" if self.previews else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +185,8 @@ class Manifest:
     codecs: tuple[CodecRecord, ...]
     conditions: tuple[Condition, ...]
     stimuli: tuple[Stimulus, ...]
+    failures: tuple[Failure, ...]
+    machine: Machine
 
     def summary(self) -> Summary:
         """The figures to print after encoding; `largest_residual` is over the reachable stimuli."""
@@ -158,15 +197,21 @@ class Manifest:
             stimuli=len(self.stimuli),
             given=len(self.stimuli) - len(searched),
             encodes=sum(stimulus.encodes for stimulus in searched),
+            previews=sum(stimulus.previews for stimulus in searched),
             reachable=len(reachable),
             within_tolerance=sum(residual <= self.study.tolerance for residual in residuals),
             within_two_percent=sum(residual <= 0.02 for residual in residuals),
             largest_residual=max(residuals, default=0.0),
             unreachable=len(searched) - len(reachable),
-            missing=len(self.sources) * len(self.conditions) - len(self.stimuli),
-            left_out_cells=len({(s.source, s.target_bpp) for s in self.stimuli if not s.included}),
+            missing=len(self.sources) * len(self.conditions) - len(self.stimuli) - len(self.failures),
+            failed=len(self.failures),
+            left_out_cells=len(self._left_out_cells()),
             tolerance=self.study.tolerance,
         )
+
+    def _left_out_cells(self) -> set[tuple[str, float]]:
+        targets = {condition.name: condition.target for condition in self.conditions}
+        return {(s.source, targets[s.condition]) for s in self.stimuli if not s.included}
 
     def mismatched(self) -> tuple[Stimulus, ...]:
         """The stimuli whose rate misses its target by more than the tolerance, in manifest order."""
@@ -248,12 +293,18 @@ def _require_consistent(manifest: Manifest) -> None:
     versions = {codec.name: codec.version for codec in manifest.codecs}
     _unique("conditions", [condition.name for condition in manifest.conditions])
     conditions = {condition.name: condition for condition in manifest.conditions}
+    try:
+        match = read_match_rule(manifest.study.match)
+    except ValueError as error:
+        raise RecordError("study.match", str(error)) from None
+    if manifest.study.rate not in ("file", "payload"):
+        raise RecordError("study.rate", "must be file or payload")
     for i, condition in enumerate(manifest.conditions):
         if condition.codec not in codecs:
             raise RecordError(
                 f"conditions[{i}].codec", f"names no codec of the manifest: {condition.codec!r}"
             )
-        if condition.name != condition_name(condition.codec, condition.target_bpp):
+        if condition.name != condition_name(condition.codec, condition.target, match):
             raise RecordError(f"conditions[{i}].name", "is not made of its codec and target")
     seen: set[tuple[str, str]] = set()
     for i, stimulus in enumerate(manifest.stimuli):
@@ -263,8 +314,8 @@ def _require_consistent(manifest: Manifest) -> None:
         if stimulus.condition not in conditions:
             raise RecordError(f"{where}.condition", f"names no condition: {stimulus.condition!r}")
         condition = conditions[stimulus.condition]
-        if (stimulus.codec, stimulus.target_bpp) != (condition.codec, condition.target_bpp):
-            raise RecordError(where, f"contradicts its condition {condition.name!r} in codec or target")
+        if stimulus.codec != condition.codec:
+            raise RecordError(where, f"contradicts its condition {condition.name!r} in the codec")
         if stimulus.codec_version != versions[stimulus.codec]:
             raise RecordError(where, f"contradicts its codec {stimulus.codec!r} in the version")
         if stimulus.status not in STATUSES:
@@ -272,6 +323,9 @@ def _require_consistent(manifest: Manifest) -> None:
         if (stimulus.source, stimulus.condition) in seen:
             raise RecordError(where, f"repeats {stimulus.source} {stimulus.condition}")
         seen.add((stimulus.source, stimulus.condition))
+    for i, failure in enumerate(manifest.failures):
+        if failure.source not in sources or failure.condition not in conditions:
+            raise RecordError(f"failures[{i}]", "names no source or no condition of the manifest")
 
 
 def _unique(where: str, names: list[str]) -> set[str]:

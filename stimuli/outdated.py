@@ -15,6 +15,8 @@ _PLAIN = (
     "tolerance",
     "allow_mismatch",
     "pairing",
+    "rate",
+    "metrics",
 )
 
 
@@ -24,8 +26,9 @@ def outdated_keys(study: Study, manifest: Manifest) -> tuple[str, ...]:
     Pictures that were exchanged under the same name, and settings of a codec, are not looked at.
     """
     keys = [key for key in _PLAIN if getattr(study, key) != getattr(manifest.study, key)]
-    conditions = manifest.conditions
-    if study.targets != tuple(sorted({condition.target_bpp for condition in conditions})):
+    if str(study.match) != manifest.study.match:
+        keys.append("match")
+    if study.conditions != manifest.conditions:
         keys.append("targets")
     if [(codec.name, codec.family) for codec in study.codecs] != [
         (codec.name, codec.family) for codec in manifest.codecs

@@ -11,20 +11,24 @@ from stimuli.errors import PictureError
 from stimuli.pictures import SHORTEST_SIDE, SUFFIXES, inspect_picture
 from stimuli.records import is_number
 from stimuli.study import Crop, Source
+from stimuli.target_keys import read_source_targets
 from stimuli.toml_table import Table
 
 _PLACES = ("centre", "random")
 
 
-def read_sources(study: Table, folder: Path, seed: int) -> tuple[Source, ...]:
-    """Every source that `sources` names, sorted within a folder, as listed among files."""
+def read_sources(study: Table, folder: Path, seed: int, targets: tuple[float, ...]) -> tuple[Source, ...]:
+    """Every source that `sources` names, sorted within a folder, as listed among files.
+
+    `targets` are those of the study, to which sources may have rates of their own.
+    """
     if not study.has("sources"):
         study.take("sources")
         study.problem("sources", 'is missing; write folder = "sources" under [sources]')
         return ()
     sources: dict[str, Source] = {}
     for group in study.tables("sources"):
-        for source, key in _read_group(group, folder, seed):
+        for source, key in _read_group(group, folder, seed, targets):
             if source.name in sources:
                 group.problem(
                     key,
@@ -37,7 +41,9 @@ def read_sources(study: Table, folder: Path, seed: int) -> tuple[Source, ...]:
     return tuple(sources.values())
 
 
-def _read_group(group: Table, folder: Path, seed: int) -> Iterator[tuple[Source, str]]:
+def _read_group(
+    group: Table, folder: Path, seed: int, targets: tuple[float, ...]
+) -> Iterator[tuple[Source, str]]:
     dataset = group.text("dataset", "") or None
     show = _read_show(group)
     place = group.text("place", "centre")
@@ -47,8 +53,10 @@ def _read_group(group: Table, folder: Path, seed: int) -> Iterator[tuple[Source,
     crops = group.table("crops")
     explicit = {key: _read_crop(crops, key) for key in crops.rest()}
     name = group.text("name", "") if group.has("name") else None
+    paths = _paths(group, folder)
+    rates = read_source_targets(group, [name or path.stem for path, _ in paths], targets)
     names: list[str] = []
-    for path, key in _paths(group, folder):
+    for path, key in paths:
         try:
             info = inspect_picture(path)
         except PictureError as error:
@@ -69,7 +77,8 @@ def _read_group(group: Table, folder: Path, seed: int) -> Iterator[tuple[Source,
             continue
         if crop is None and show is not None:
             crop = _place(show, info.width, info.height, place, f"{seed} {source_name}")
-        yield Source(source_name, path, info.width, info.height, dataset, crop), key
+        own = rates.get(source_name)
+        yield Source(source_name, path, info.width, info.height, dataset, crop, own), key
     for key in explicit:
         if key not in names:
             crops.problem(key, f"names no source of this table; it has {', '.join(names) or 'none'}")

@@ -5,6 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
+
+from stimuli.match_rule import EACH, MatchRule
+
+#: Bits of the whole file, or of the payload without its container.
+RateBasis = Literal["file", "payload"]
+
+#: Objective metrics that every stimulus gets where study.toml names none.
+DEFAULT_METRICS = ("psnr", "ssimulacra2")
 
 #: left, top, width and height in pixels of the coded picture.
 Crop = tuple[int, int, int, int]
@@ -27,6 +36,8 @@ class Source:
     dataset: str | None = None
     crop: Crop | None = None
     """The part that raters see, or None for the whole picture; the whole picture is always coded."""
+    targets: Mapping[float, float] | None = None
+    """The rate of this source at each target of the study, where it has rates of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +47,8 @@ class CodecSpec:
     name: str
     family: str
     settings: Mapping[str, object] = field(default_factory=dict)
+    targets: tuple[float, ...] | None = None
+    """The codec's own ladder of targets; None for the study's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +63,15 @@ class Pairing:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A codec at a rate point; `rate_point` numbers the targets from 0 upwards by rate."""
+    """A codec at a rate point; `rate_point` numbers all targets of a study from 0 upwards by rate.
+
+    `target` is the number that study.toml says: bits per pixel, or a share of the rate that `match` names.
+    """
 
     name: str
     codec: str
     rate_point: int
-    target_bpp: float
+    target: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +79,10 @@ class Stimulus:
     """One source under one condition, as the manifest tells it.
 
     The fields up to `picture_sha256` are the columns of the stimuli table. `bpp` is 8 x `bytes` over
-    `width` x `height` of the whole coded picture; `residual` is `bpp` / `target_bpp` - 1. For ready-made
-    reconstructions `bpp` is the given number and `bytes`, `bitstream`, `quality` and `reachable` are None.
+    `width` x `height` of the whole coded picture; `target_bpp` is the target of this source in bits per pixel
+    of what the study matches (file or payload), and `residual` the matched rate / `target_bpp` - 1. For
+    ready-made reconstructions `bpp` is the given number and `bytes`, `bitstream`, `quality` and `reachable`
+    are None.
     """
 
     source: str
@@ -88,18 +106,31 @@ class Stimulus:
     quality: Mapping[str, float] | None
     encodes: int
     """Tries that this stimulus caused; tries shared with an earlier rate point count there."""
+    previews: int
+    """Encodes with the codec's fast preview that came on top, to bracket the target."""
     reachable: bool | None
     """Whether the target lies within the codec's declared range on this source."""
+    limit_bpp: float | None
+    """Where the target is out of the codec's range: the floor or ceiling, as the study counts rates."""
+    metrics: Mapping[str, float]
+    """Objective metrics of the whole decoded picture against the source, by name."""
     shown_sha256: str
     bitstream: str | None
+    note: str | None
+    """What was done to a given picture before it was used, as a crop to the common size."""
     included: bool
     left_out: str | None
 
     def describe(self) -> str:
         """One line for a person: where it is, its status and its residual."""
+        limit = ""
+        if self.limit_bpp is not None:
+            side = "floor" if self.status == "unreachable_low" else "ceiling"
+            limit = f", {side} {self.limit_bpp:.4g} bpp"
+        rate = self.target_bpp * (1 + self.residual)
         return (
-            f"{self.source} {self.condition}: {self.status}, {self.bpp:.4g} bpp for {self.target_bpp!r} "
-            f"({100 * self.residual:+.2f} %)"
+            f"{self.source} {self.condition}: {self.status}, {rate:.4g} bpp for {self.target_bpp:.6g} "
+            f"({100 * self.residual:+.2f} %){limit}"
         )
 
 
@@ -122,14 +153,31 @@ class Study:
     pairing: Pairing
     sources: tuple[Source, ...]
     codecs: tuple[CodecSpec, ...]
+    rate: RateBasis = "file"
+    match: MatchRule = EACH
+    metrics: tuple[str, ...] = DEFAULT_METRICS
+    timeout: float = 1800.0
+    """Seconds that one encode or decode may take."""
+    memory: int | None = None
+    """MB that one worker may use, or None for no limit."""
+
+    @property
+    def rate_points(self) -> tuple[float, ...]:
+        """Every target that some codec has, rising."""
+        return tuple(sorted({target for codec in self.codecs for target in self.ladder(codec)}))
+
+    def ladder(self, codec: CodecSpec) -> tuple[float, ...]:
+        """The targets of a codec, rising: its own, else the study's."""
+        return self.targets if codec.targets is None else codec.targets
 
     @property
     def conditions(self) -> tuple[Condition, ...]:
-        """Every codec at every target, in the order of study.toml and by rising rate."""
+        """Every codec at every target of its ladder, in the order of study.toml and by rising rate."""
+        points = {target: i for i, target in enumerate(self.rate_points)}
         return tuple(
-            Condition(condition_name(codec.name, target), codec.name, rate_point, target)
+            Condition(condition_name(codec.name, target, self.match), codec.name, points[target], target)
             for codec in self.codecs
-            for rate_point, target in enumerate(self.targets)
+            for target in self.ladder(codec)
         )
 
 
@@ -154,9 +202,9 @@ def oversized_sources(study: Study, width: int = 700, height: int = 600) -> tupl
     return tuple(lines)
 
 
-def condition_name(codec: str, target: float) -> str:
-    """`avif@0.25`: the codec's name and Python's repr of the target in bpp."""
-    return f"{codec}@{target!r}"
+def condition_name(codec: str, target: float, match: MatchRule = EACH) -> str:
+    """`avif@0.25`: the codec's name and Python's repr of the target in bpp; `avif@0.5x` for a share."""
+    return f"{codec}@{target!r}" + ("x" if match.codec is not None else "")
 
 
 def read_study(path: Path) -> Study:

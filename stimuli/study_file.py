@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 from stimuli.codecs.reconstructions import FAMILY as RECONSTRUCTIONS
@@ -16,17 +17,16 @@ from stimuli.errors import (
     PictureError,
     StudyFileError,
 )
+from stimuli.goals import given_anchors, plain_goals, targets_of
+from stimuli.match_rule import EACH, MatchRule, read_match_rule
 from stimuli.pictures import inspect_picture, load_picture
-from stimuli.records import is_number
 from stimuli.source_files import read_sources
-from stimuli.study import REFERENCE, CodecSpec, Pairing, Source, Study
+from stimuli.study import DEFAULT_METRICS, REFERENCE, CodecSpec, Pairing, RateBasis, Source, Study
+from stimuli.target_keys import check_targets, read_targets
 from stimuli.toml_table import Table
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._+-]*[A-Za-z0-9+])?")
 _NAME_RULE = "must be letters, digits and . _ + - within, starting with a letter or digit"
-#: No picture that is accepted makes a file of so few bits per pixel, and no study asks for so many rates.
-_LEAST_TARGET = 1e-6
-_MOST_TARGETS = 100
 _QUESTION = "Which of the two pictures is closer to the original?"
 _INSTRUCTIONS = (
     "You will see an original picture and two compressed versions of it in the same place. Switch between "
@@ -43,6 +43,7 @@ def load_study(path: Path) -> Study:
     name = _read_name(table, "name")
     seed = table.integer("seed", 1, 0, 2**63 - 1)
     pairing = _read_pairing(table)
+    targets = read_targets(table)
     study = Study(
         folder=folder,
         file=file,
@@ -50,18 +51,26 @@ def load_study(path: Path) -> Study:
         title=table.text("title", name or "untitled"),
         question=table.text("question", _QUESTION),
         instructions=table.text("instructions", _INSTRUCTIONS),
-        targets=_read_targets(table),
+        targets=targets,
         tolerance=table.number("tolerance", 0.01, 0, 0.5),
         seed=seed,
         session_length=table.integer("session_length", 40, 1, 10_000),
         allow_mismatch=table.boolean("allow_mismatch", False),
         workers=table.integer("workers", 1, 1, 1024) if table.has("workers") else None,
         pairing=pairing,
-        sources=read_sources(table, folder, seed),
+        sources=read_sources(table, folder, seed, targets),
         codecs=_read_codecs(table, folder),
+        rate=_read_rate(table),
+        match=_read_match(table),
+        metrics=_read_metrics(table),
+        timeout=table.number("timeout", 1800.0, 0, 604_800),
+        memory=table.integer("memory", 1, 1, 2**31) if table.has("memory") else None,
     )
     table.take("workers")
+    table.take("memory")
     table.finish()
+    if not problems:
+        check_targets(table, study)
     if len(study.conditions) + pairing.include_reference == 1:
         table.problem(
             "codecs", "make one condition with the targets; a pair needs two: add a codec or a target"
@@ -97,9 +106,18 @@ def find_problems(study: Study) -> tuple[str, ...]:
 
 
 def reconstructions_of(study: Study, spec: CodecSpec) -> dict[tuple[str, float], Reconstruction]:
-    """The given pictures of one codec by source name and target; raises CodecSettingsError."""
-    names = [source.name for source in study.sources]
-    return Reconstructions(spec.settings, study.folder, spec.name).cells(names, study.targets)
+    """The given pictures of one codec by source name and target.
+
+    Raises CodecSettingsError, and StudyFileError for `match` with a codec of reconstructions.
+    """
+    given = Reconstructions(spec.settings, study.folder, spec.name)
+    anchors = given_anchors(study)
+    if anchors is None and study.match.codec is not None:
+        # The rates are known only once that codec has encoded: every row is somewhere on its ladder.
+        anchors = {source.name: given.middle_rate(source.name) for source in study.sources}
+    goals = plain_goals(study, anchors)
+    ladder = study.ladder(spec)
+    return given.cells({name: targets_of(goals, name, ladder) for name in goals})
 
 
 def _reconstruction_problems(study: Study, *, whole: bool) -> list[str]:
@@ -113,6 +131,9 @@ def _reconstruction_problems(study: Study, *, whole: bool) -> list[str]:
             cells = reconstructions_of(study, spec)
         except CodecSettingsError as error:
             problems.append(f"{key}.{error}")
+            continue
+        except StudyFileError as error:
+            problems += error.problems
             continue
         if not cells:
             problems.append(f"{key}.table has no row for any source of the study")
@@ -175,30 +196,37 @@ def _read_name(table: Table, key: str) -> str:
     return name
 
 
-def _read_targets(table: Table) -> tuple[float, ...]:
-    if not table.has("targets"):
-        table.take("targets")
-        table.problem("targets", "is missing; write the rate points in bpp, as [0.25, 0.5, 1.0]")
+def _read_rate(table: Table) -> RateBasis:
+    rate = table.text("rate", "file")
+    if rate not in ("file", "payload"):
+        table.problem("rate", f"must be 'file' or 'payload', got {rate!r}")
+    return "payload" if rate == "payload" else "file"
+
+
+def _read_match(table: Table) -> MatchRule:
+    text = table.text("match", "each")
+    try:
+        return read_match_rule(text)
+    except ValueError as error:
+        table.problem("match", str(error))
+        return EACH
+
+
+def _read_metrics(table: Table) -> tuple[str, ...]:
+    from stimuli.metrics import METRICS
+
+    written = table.take("metrics")
+    if written is None:
+        return DEFAULT_METRICS
+    if not isinstance(written, list):
+        table.problem("metrics", f"must be a list of names, got {written!r}")
         return ()
-    targets: list[float] = []
-    items = table.items("targets") or []
-    if len(items) > _MOST_TARGETS:
-        table.problem("targets", f"has {len(items)} rate points; the most is {_MOST_TARGETS}")
-        return ()
-    for i, item in enumerate(items):
-        if not is_number(item) or float(item) <= 0:  # type: ignore[arg-type]
-            table.problem(f"targets[{i}]", f"must be a positive number of bits per pixel, got {item!r}")
-            continue
-        target = float(item)  # type: ignore[arg-type]
-        if target < _LEAST_TARGET:
-            table.problem(f"targets[{i}]", f"is below {_LEAST_TARGET:g} bpp, got {item!r}")
-        elif target > 24:
-            table.problem(f"targets[{i}]", f"is above the 24 bpp of the bare picture, got {item!r}")
-        elif target in targets:
-            table.problem(f"targets[{i}]", f"repeats {item!r}")
-        else:
-            targets.append(target)
-    return tuple(sorted(targets))
+    for i, name in enumerate(written):
+        if name not in METRICS:
+            table.problem(f"metrics[{i}]", f"must be one of {', '.join(METRICS)}, got {name!r}")
+        elif name in written[:i]:
+            table.problem(f"metrics[{i}]", f"repeats {name!r}")
+    return tuple(name for name in METRICS if name in written)
 
 
 def _read_pairing(table: Table) -> Pairing:
@@ -217,6 +245,7 @@ def _read_pairing(table: Table) -> Pairing:
 
 def _read_codecs(table: Table, folder: Path) -> tuple[CodecSpec, ...]:
     codecs: list[CodecSpec] = []
+    fast = table.boolean("fast", False)
     for entry in table.tables("codecs"):
         before = len(entry.problems)
         name = _read_name(entry, "name")
@@ -225,13 +254,30 @@ def _read_codecs(table: Table, folder: Path) -> tuple[CodecSpec, ...]:
         if name and name in [codec.name for codec in codecs]:
             entry.problem("name", f"repeats {name!r}; give each codec a name of its own")
         family = entry.text("family", name)
-        spec = CodecSpec(name, family, entry.rest())
+        ladder = read_targets(entry) if entry.has("targets") else None
+        spec = CodecSpec(name, family, entry.rest(), ladder)
         if len(entry.problems) == before:
+            if fast and "fast" not in spec.settings:
+                spec = _hastened(spec, folder)
             _check_settings(entry, spec, folder)
         codecs.append(spec)
     if not codecs and not table.has("codecs"):
         table.problem("codecs", "is missing; write at least one [[codecs]] with a name and a family")
     return tuple(codecs)
+
+
+def _hastened(spec: CodecSpec, folder: Path) -> CodecSpec:
+    """The codec with its fast preset, where its family has one."""
+    if spec.family == RECONSTRUCTIONS:
+        return spec
+    fast = replace(spec, settings={**spec.settings, "fast": True})
+    try:
+        make_codec(fast.family, fast.settings, folder)
+    except CodecSettingsError as error:
+        return spec if error.key == "fast" else fast
+    except CodecNotInstalledError:
+        pass
+    return fast
 
 
 def _check_settings(entry: Table, spec: CodecSpec, folder: Path) -> None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from stimuli.codecs.base import Codec, Pixels
+from stimuli.codecs.base import Codec, Pixels, keyed_settings
 from stimuli.files import sha256_of, write_atomic
 from stimuli.records import record_from_json, record_to_json
 
@@ -53,6 +53,12 @@ class _PictureFile:
 
 
 @dataclass(frozen=True, slots=True)
+class _MetricFile:
+    metrics: Mapping[str, float]
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Header:
     bytes: int
     sha256: str
@@ -84,10 +90,19 @@ class TryCache:
         whole = _PictureFile(picture, sha256_of(_plain(picture)))
         write_atomic(self._path(key, "json"), _plain(whole) + b"\n")
 
+    def load_metrics(self, key: str) -> Mapping[str, float] | None:
+        """The metrics under a key, or None when the record is absent or damaged."""
+        return _read_metrics(self._path(key, "metric"))
+
+    def keep_metrics(self, key: str, metrics: Mapping[str, float]) -> None:
+        """Store metrics by name; without any, that they cannot be measured."""
+        whole = _MetricFile(metrics, sha256_of(_plain(metrics)))
+        write_atomic(self._path(key, "metric"), _plain(whole) + b"\n")
+
     def damaged(self) -> Iterator[Path]:
         """The files here that no search would use again, because they are not what was written."""
         for path in sorted(self._folder.rglob("*")):
-            read = {".try": _read_try, ".json": _read_picture}.get(path.suffix)
+            read = _READERS.get(path.suffix)
             if read is not None and read(path) is None:
                 yield path
 
@@ -115,6 +130,21 @@ def _read_picture(path: Path) -> KeptPicture | None:
     return kept.picture if sha256_of(_plain(kept.picture)) == kept.sha256 else None
 
 
+def _read_metrics(path: Path) -> Mapping[str, float] | None:
+    try:
+        kept = record_from_json(_MetricFile, json.loads(path.read_bytes()))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return kept.metrics if sha256_of(_plain(kept.metrics)) == kept.sha256 else None
+
+
+_READERS: Mapping[str, Callable[[Path], object]] = {
+    ".try": _read_try,
+    ".json": _read_picture,
+    ".metric": _read_metrics,
+}
+
+
 def _plain(record: object) -> bytes:
     return json.dumps(record_to_json(record), sort_keys=True).encode()
 
@@ -128,17 +158,22 @@ def pixels_key(pixels: Pixels) -> str:
 
 def try_key(pixels: str, family: str, codec: Codec, quality: Mapping[str, float]) -> str:
     """The key of an encode: pixels, family, version, settings and quality."""
-    return _key("try", pixels, family, codec.version, codec.settings, quality)
+    return _key("try", pixels, family, codec.version, keyed_settings(codec), quality)
 
 
 def decode_key(bitstream: str, family: str, codec: Codec, crop: object) -> str:
     """The key of a decode: bitstream hash, family, version, settings and the crop that is shown."""
-    return _key("decode", bitstream, family, codec.version, codec.settings, crop)
+    return _key("decode", bitstream, family, codec.version, keyed_settings(codec), crop)
 
 
 def file_key(file_sha256: str, crop: object) -> str:
     """The key of a picture file that was read: its hash and the crop that is shown."""
     return _key("file", _READING, file_sha256, crop)
+
+
+def metric_key(reference: str, picture: str, name: str, version: str) -> str:
+    """The key of a metric: the PNG hashes of the original and the picture, its name and version."""
+    return _key("metric", reference, picture, name, version)
 
 
 def _key(*parts: object) -> str:

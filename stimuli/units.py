@@ -1,26 +1,33 @@
-"""The work of one process: one picture file, or all targets of one source and one codec."""
+"""The work of one process: one picture file, or all targets of one codec on a source or on the set."""
 
 from __future__ import annotations
 
-import os
-import time
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-
-from stimuli.codecs.base import Codec, Pixels, Scale, payload_bytes
+from stimuli.attempts import Attempts, cpu_seconds, is_kept, keep_pixels
+from stimuli.codecs.base import Codec, Scale
+from stimuli.codecs.recipe import shipped_recipes
 from stimuli.codecs.reconstructions import Reconstruction
 from stimuli.codecs.registry import make_codec
-from stimuli.errors import CodecError, PictureError, StimuliError
-from stimuli.files import is_whole, sha256_of_file, write_content
-from stimuli.manifest import SourceRecord, picture_path
-from stimuli.matching import Match, Point, ReversedScaleError, match_targets
-from stimuli.pictures import crop_pixels, load_picture, png_bytes, png_pixels
-from stimuli.programs import ProgramError
-from stimuli.study import CodecSpec, Crop, Stimulus, condition_name
-from stimuli.tries import KeptPicture, Try, TryCache, decode_key, file_key, pixels_key, try_key
+from stimuli.errors import CodecError, PictureError
+from stimuli.files import sha256_of_file
+from stimuli.manifest import Failure, SourceRecord
+from stimuli.match_rule import MatchRule
+from stimuli.matching import (
+    Failed,
+    FailedTry,
+    Match,
+    Point,
+    ReversedScaleError,
+    match_targets,
+)
+from stimuli.outcomes import Cell, given_stimulus, searched_stimulus
+from stimuli.pictures import load_picture
+from stimuli.priors import Prior, prior_from
+from stimuli.study import CodecSpec, Crop, RateBasis, Stimulus
+from stimuli.tries import KeptPicture, TryCache, file_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,212 +56,166 @@ def read_file(job: FileJob) -> ReadFile | str:
         return f"cannot be read ({error.strerror or error})"
     key = file_key(file_sha256, job.crop)
     kept = cache.load_picture(key)
-    if kept is None or not _is_kept(job.folder, kept):
-        start = _cpu_seconds()
+    if kept is None or not is_kept(job.folder, kept):
+        start = cpu_seconds()
         try:
             pixels = load_picture(job.path)
         except PictureError as error:
             return error.reason
-        kept = _keep_pixels(job.folder, pixels, job.crop, _cpu_seconds() - start)
+        kept = keep_pixels(job.folder, pixels, job.crop, cpu_seconds() - start)
         cache.keep_picture(key, kept)
     return ReadFile(file_sha256, kept)
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """All targets of one source and one codec: they share their tries."""
+    """All targets of one codec on one source, or on the whole set when that meets them: they share tries.
+
+    `targets` has for each target of study.toml the bits per pixel it means for these sources. `fatal` tells
+    what was being done when a worker died on this unit, and how.
+    """
 
     folder: Path
-    source: SourceRecord
+    sources: tuple[SourceRecord, ...]
     spec: CodecSpec
     version: str
-    targets: tuple[float, ...]
+    targets: Mapping[float, float]
     tolerance: float
-    given: Mapping[float, Reconstruction] | None
+    rate: RateBasis
+    match: MatchRule
+    given: Mapping[float, Reconstruction] | None = None
+    prior: Prior | None = None
+    fatal: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def area(self) -> int:
+        """Pixels of its sources together."""
+        return sum(source.width * source.height for source in self.sources)
+
+    def cell(self, source: SourceRecord, target: float) -> Cell:
+        """Where the stimulus of a source at a target belongs."""
+        return Cell(source, self.spec, self.version, target, self.targets[target], self.match, self.rate)
 
 
-def encode_unit(unit: Unit) -> tuple[Stimulus, ...]:
-    """Search, keep and decode every target of a unit; raises CodecError and PictureError.
+@dataclass(frozen=True, slots=True)
+class UnitResult:
+    """What came of a unit, and the prior that its tries make for other sources."""
 
-    A CodecError also tells of a scale whose direction is the wrong way round.
+    stimuli: tuple[Stimulus, ...]
+    failures: tuple[Failure, ...]
+    prior: Prior | None
+
+
+def encode_unit(unit: Unit) -> UnitResult:
+    """Search, keep and decode every target of a unit; what the codec cannot make is a failure of its own.
+
+    Raises CodecError for a scale whose direction is the wrong way round, PictureError for a given picture.
     """
     if unit.given is not None:
-        return tuple(
-            _given_stimulus(unit, target, unit.given[target])
+        given = [
+            _given(unit, source, target, unit.given[target])
+            for source in unit.sources
             for target in unit.targets
             if target in unit.given
-        )
+        ]
+        return UnitResult(tuple(given), (), None)
     codec = make_codec(unit.spec.family, unit.spec.settings, unit.folder)
-    cache = TryCache(unit.folder / "stimuli" / "tries")
-    pixels = png_pixels(picture_path(unit.folder, unit.source.picture_sha256).read_bytes())
-    key = pixels_key(pixels)
-    names = [scale.name for scale in codec.scales]
+    attempts = [Attempts(unit.folder, source, unit.spec, codec, unit.fatal) for source in unit.sources]
+    tries: dict[Point, int] = {}
 
-    def attempt(point: Point) -> Try:
-        quality = dict(zip(names, point, strict=True))
-        at = try_key(key, unit.spec.family, codec, quality)
-        kept = cache.load_try(at)
-        if kept is None:
-            kept = _encode(codec, unit, pixels, quality)
-            cache.keep_try(at, kept)
-        return kept
+    def measure(point: Point) -> int:
+        size = sum(attempt.size(point, unit.rate) for attempt in attempts)
+        tries[point] = size
+        return size
 
-    area = unit.source.width * unit.source.height
     try:
         matches = match_targets(
             codec.scales,
-            [target * area / 8 for target in unit.targets],
+            [bpp * unit.area / 8 for bpp in unit.targets.values()],
             unit.tolerance,
-            lambda point: len(attempt(point).bitstream),
+            measure,
+            prior=None if unit.prior is None else unit.prior.at(unit.area),
+            preview=_preview(unit, codec),
         )
     except ReversedScaleError as error:
         reason = f"{error}; set {_turned(unit.spec.family, error.scale)}"
-        raise CodecError(unit.spec.name, reason, source=unit.source.name) from None
-    return tuple(
-        _searched_stimulus(unit, codec, cache, target, match, attempt(match.point))
-        for target, match in zip(unit.targets, matches, strict=True)
-    )
+        raise CodecError(unit.spec.name, reason, source=unit.sources[0].name) from None
+    stimuli: list[Stimulus] = []
+    failures: list[Failure] = []
+    for target, match in zip(unit.targets, matches, strict=True):
+        for i, attempt in enumerate(attempts):
+            outcome = _searched(unit, attempt, target, match, first=i == 0)
+            if isinstance(outcome, Failure):
+                failures.append(outcome)
+            else:
+                stimuli.append(outcome)
+    return UnitResult(tuple(stimuli), tuple(failures), prior_from(codec.scales, tries, unit.area))
+
+
+def _preview(unit: Unit, codec: Codec) -> Callable[[Point], int] | None:
+    """The size of the codec's fast preview at a point, where it has one."""
+    preview = getattr(codec, "preview", None)
+    if preview is None:
+        return None
+    attempts = [Attempts(unit.folder, source, unit.spec, preview, unit.fatal) for source in unit.sources]
+    return lambda point: sum(attempt.size(point, unit.rate) for attempt in attempts)
+
+
+def _searched(
+    unit: Unit, attempt: Attempts, target: float, match: Match | Failed, *, first: bool
+) -> Stimulus | Failure:
+    cell = unit.cell(attempt.source, target)
+    if isinstance(match, Failed):
+        return Failure(cell.source.name, cell.condition, unit.spec.name, match.reason)
+    try:
+        decoded = attempt.decoded(match.point)
+    except CodecError as error:
+        return Failure(cell.source.name, cell.condition, unit.spec.name, error.reason)
+    if not first:
+        # The encodes of a set are counted once a setting, with its first source.
+        match = replace(match, encodes=0, previews=0)
+    return searched_stimulus(cell, attempt.codec, match, decoded)
 
 
 def _turned(family: str, scale: Scale) -> str:
     """What a researcher writes to turn the direction of a scale round."""
-    if family == "command":
+    if family == "command" or family in shipped_recipes():
         return f'direction = "{"down" if scale.increasing else "up"}" in `{scale.name}`'
     return f"increasing={not scale.increasing} in its Scale"
 
 
-def _searched_stimulus(
-    unit: Unit, codec: Codec, cache: TryCache, target: float, match: Match, kept: Try
-) -> Stimulus:
-    source = unit.source
-    if len(kept.bitstream) != match.size:
-        reason = f"gave {match.size} bytes and then {len(kept.bitstream)} for the same input; run again"
-        raise CodecError(unit.spec.name, reason, source=source.name)
-    folder = unit.folder / "stimuli" / "bitstreams"
-    bitstream_sha256 = write_content(folder, kept.bitstream, codec.extension)
-    key = decode_key(bitstream_sha256, unit.spec.family, codec, source.crop)
-    picture = cache.load_picture(key)
-    if picture is None or not _is_kept(unit.folder, picture):
-        start = _cpu_seconds()
-        decoded = decode_bitstream(codec, unit.spec.name, source, kept.bitstream)
-        picture = _keep_pixels(unit.folder, decoded, source.crop, _cpu_seconds() - start)
-        cache.keep_picture(key, picture)
-    size = len(kept.bitstream)
-    bpp = 8 * size / (source.width * source.height)
-    return replace(
-        _blank_stimulus(unit, target, picture),
-        status=match.status,
-        bpp=bpp,
-        bytes=size,
-        payload_bytes=payload_bytes(kept.bitstream, codec.extension),
-        residual=bpp / target - 1,
-        encode_s=round(kept.encode_s, 6),
-        decode_s=round(picture.seconds, 6),
-        bitstream_sha256=bitstream_sha256,
-        quality=dict(zip((scale.name for scale in codec.scales), match.point, strict=True)),
-        encodes=match.encodes,
-        reachable=match.reachable,
-        bitstream=f"{bitstream_sha256}.{codec.extension}",
-    )
-
-
-def _given_stimulus(unit: Unit, target: float, given: Reconstruction) -> Stimulus:
-    read = read_file(FileJob(unit.folder, given.path, unit.source.crop))
+def _given(unit: Unit, source: SourceRecord, target: float, given: Reconstruction) -> Stimulus:
+    read = read_file(FileJob(unit.folder, given.path, source.crop))
     if isinstance(read, str):
         raise PictureError(given.path, read)
-    picture, source = read.picture, unit.source
+    picture = read.picture
     if (picture.width, picture.height) != (source.width, source.height):
         raise PictureError(
             given.path,
             f"is {picture.width}x{picture.height}, but source {source.name!r} is "
             f"{source.width}x{source.height}",
         )
-    stimulus = _blank_stimulus(unit, target, picture)
-    return replace(stimulus, status="given", bpp=given.bpp, residual=given.bpp / target - 1)
+    return given_stimulus(unit.cell(source, target), given, picture, None)
 
 
-def _blank_stimulus(unit: Unit, target: float, picture: KeptPicture) -> Stimulus:
-    return Stimulus(
-        source=unit.source.name,
-        dataset=unit.source.dataset,
-        condition=condition_name(unit.spec.name, target),
-        codec=unit.spec.name,
-        codec_version=unit.version,
-        role="scored",
-        status="given",
-        target_bpp=target,
-        bpp=0.0,
-        bytes=None,
-        payload_bytes=None,
-        residual=0.0,
-        width=unit.source.width,
-        height=unit.source.height,
-        encode_s=None,
-        decode_s=None,
-        bitstream_sha256=None,
-        picture_sha256=picture.picture_sha256,
-        quality=None,
-        encodes=0,
-        reachable=None,
-        shown_sha256=picture.shown_sha256,
-        bitstream=None,
-        included=True,
-        left_out=None,
-    )
+@dataclass(frozen=True, slots=True)
+class AnchorJob:
+    """The codec that `match` names, at the quality that it names, on the sources of a unit."""
+
+    unit: Unit
+    point: Point
 
 
-def _encode(codec: Codec, unit: Unit, pixels: Pixels, quality: Mapping[str, float]) -> Try:
-    start = _cpu_seconds()
+def anchor_bpp(job: AnchorJob) -> float:
+    """Bits per pixel of one encode, as the study counts them; raises CodecError."""
+    unit = job.unit
+    codec = make_codec(unit.spec.family, unit.spec.settings, unit.folder)
+    point = (*job.point, *(scale.first for scale in codec.scales[len(job.point) :]))
     try:
-        # A copy of its own: a codec that works in place would spoil the source of every later try.
-        bitstream = codec.encode(pixels.copy(), quality)
-    except (Exception, SystemExit) as error:
-        at = ", ".join(f"{name} {value:g}" for name, value in quality.items())
-        reason = f"encoding at {at} failed: {_reason(error)}"
-        raise CodecError(unit.spec.name, reason, source=unit.source.name) from None
-    seconds = _cpu_seconds() - start
-    if not isinstance(bitstream, bytes) or not bitstream:
-        reason = f"encode gave {type(bitstream).__name__} and no bytes"
-        raise CodecError(unit.spec.name, reason, source=unit.source.name)
-    return Try(bitstream, seconds)
-
-
-def decode_bitstream(codec: Codec, name: str, source: SourceRecord, bitstream: bytes) -> Pixels:
-    """The decoded pixels, of the source's size; raises CodecError."""
-    try:
-        pixels = codec.decode(bitstream)
-    except (Exception, SystemExit) as error:
-        raise CodecError(name, f"decoding failed: {_reason(error)}", source=source.name) from None
-    wanted = (source.height, source.width, 3)
-    if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.shape != wanted:
-        got = f"{pixels.dtype} {pixels.shape}" if isinstance(pixels, np.ndarray) else type(pixels).__name__
-        raise CodecError(name, f"decode gave {got}, not uint8 {wanted}", source=source.name)
-    return pixels
-
-
-def _reason(error: Exception | SystemExit) -> str:
-    if isinstance(error, (ProgramError, StimuliError)):
-        return str(error)
-    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
-
-
-def _keep_pixels(folder: Path, pixels: Pixels, crop: Crop | None, seconds: float) -> KeptPicture:
-    pictures = folder / "stimuli" / "pictures"
-    picture_sha256 = write_content(pictures, png_bytes(pixels), "png")
-    shown_sha256 = picture_sha256
-    if crop is not None:
-        shown_sha256 = write_content(pictures, png_bytes(crop_pixels(pixels, crop)), "png")
-    return KeptPicture(pixels.shape[1], pixels.shape[0], picture_sha256, shown_sha256, seconds)
-
-
-def _is_kept(folder: Path, picture: KeptPicture) -> bool:
-    return all(
-        is_whole(picture_path(folder, sha256), sha256)
-        for sha256 in {picture.picture_sha256, picture.shown_sha256}
-    )
-
-
-def _cpu_seconds() -> float:
-    """CPU time of this process and of the programs that it ran to their end."""
-    times = os.times()
-    return time.process_time() + times.children_user + times.children_system
+        size = sum(
+            Attempts(unit.folder, source, unit.spec, codec, unit.fatal).size(point, unit.rate)
+            for source in unit.sources
+        )
+    except FailedTry as error:
+        raise CodecError(unit.spec.name, str(error), source=unit.sources[0].name) from None
+    return 8 * size / unit.area

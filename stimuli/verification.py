@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from stimuli.codecs.base import Pixels, payload_bytes
+from stimuli.attempts import decode_bitstream
+from stimuli.codecs.base import Pixels, payload_of
 from stimuli.codecs.reconstructions import FAMILY as RECONSTRUCTIONS
 from stimuli.codecs.reconstructions import Reconstructions
 from stimuli.codecs.registry import make_codec
@@ -34,7 +35,6 @@ from stimuli.parallel import run_jobs, worker_count
 from stimuli.pictures import crop_pixels, load_picture, png_chunks, png_pixels
 from stimuli.study import Stimulus
 from stimuli.tries import TryCache
-from stimuli.units import decode_bitstream
 
 _CHUNKS = {b"IHDR", b"sRGB", b"IDAT", b"IEND"}
 
@@ -53,8 +53,19 @@ def verify_study(folder: Path, *, workers: int | None = None, progress: bool = T
     jobs: list[_SourceJob | _StimulusJob] = [_SourceJob(folder, source) for source in manifest.sources]
     sources = {source.name: source for source in manifest.sources}
     codecs = {codec.name: codec for codec in manifest.codecs}
-    targets = tuple(sorted({condition.target_bpp for condition in manifest.conditions}))
-    jobs += [_StimulusJob(folder, s, sources[s.source], codecs[s.codec], targets) for s in manifest.stimuli]
+    points = {condition.name: condition.rate_point for condition in manifest.conditions}
+    ladders = {
+        codec.name: tuple(
+            (condition.target, condition.rate_point)
+            for condition in manifest.conditions
+            if condition.codec == codec.name
+        )
+        for codec in manifest.codecs
+    }
+    jobs += [
+        _StimulusJob(folder, s, sources[s.source], codecs[s.codec], points[s.condition], ladders[s.codec])
+        for s in manifest.stimuli
+    ]
     found: dict[int, tuple[Deviation, ...]] = {}
     with tqdm(total=len(jobs), desc="verify", unit="picture", disable=not progress) as bar:
         for i, result in run_jobs(_verify, jobs, worker_count(workers)):
@@ -91,7 +102,9 @@ class _StimulusJob:
     stimulus: Stimulus
     source: SourceRecord
     codec: CodecRecord
-    targets: tuple[float, ...]
+    rate_point: int
+    ladder: tuple[tuple[float, int], ...]
+    """The targets of the codec, as study.toml says them, with their rate points."""
 
 
 class _DeviationError(Exception):
@@ -157,14 +170,14 @@ def _decoded_again(job: _StimulusJob) -> Pixels:
     data = _read_hashed(path, artefact, stimulus.bitstream_sha256 or "")
     if len(data) != stimulus.bytes:
         raise _DeviationError(artefact, f"has {len(data)} bytes, the manifest says {stimulus.bytes}")
-    payload = payload_bytes(data, path.suffix[1:])
-    if payload != stimulus.payload_bytes:
-        told = f"the manifest says {stimulus.payload_bytes}"
-        raise _DeviationError(artefact, f"has {payload} bytes of payload, {told}")
     try:
         codec = make_codec(job.codec.family, job.codec.settings, job.folder)
     except StimuliError as error:
         raise _DeviationError(artefact, f"cannot be decoded again: {error}") from None
+    payload = payload_of(codec, data)
+    if payload != stimulus.payload_bytes:
+        told = f"the manifest says {stimulus.payload_bytes}"
+        raise _DeviationError(artefact, f"has {payload} bytes of payload, {told}")
     try:
         return decode_bitstream(codec, job.codec.name, job.source, data)
     except StimuliError as error:
@@ -177,7 +190,10 @@ def _given_again(job: _StimulusJob) -> Pixels:
         raise _DeviationError(artefact, "has no bitstream")
     try:
         given = Reconstructions(job.codec.settings, job.folder, job.codec.name)
-        cell = given.cells([job.source.name], job.targets).get((job.source.name, job.stimulus.target_bpp))
+        name = job.source.name
+        wanted = {target: job.source.targets[point] for target, point in job.ladder}
+        target = next(target for target, point in job.ladder if point == job.rate_point)
+        cell = given.cells({name: wanted}).get((name, target))
         if cell is None:
             raise _DeviationError(artefact, "is no longer in the table of reconstructions")
         if cell.bpp != job.stimulus.bpp:
@@ -255,10 +271,14 @@ def _manifest_reasons(folder: Path, manifest: Manifest) -> Iterator[str]:
 
 def _inclusion_reasons(manifest: Manifest) -> Iterator[str]:
     """A source and rate point is in for all codecs or left out for all, where one misses it."""
-    codecs = Counter(condition.target_bpp for condition in manifest.conditions)
-    there = Counter((s.source, s.target_bpp) for s in manifest.stimuli if s.status in ("matched", "given"))
+    points = {condition.name: condition.rate_point for condition in manifest.conditions}
+    codecs = Counter(points.values())
+    there = Counter(
+        (s.source, points[s.condition]) for s in manifest.stimuli if s.status in ("matched", "given")
+    )
     for stimulus in manifest.stimuli:
-        whole = there[stimulus.source, stimulus.target_bpp] == codecs[stimulus.target_bpp]
+        point = points[stimulus.condition]
+        whole = there[stimulus.source, point] == codecs[point]
         if stimulus.included != (whole or manifest.study.allow_mismatch):
             is_in = "included" if stimulus.included else "left out"
             yield f"{stimulus.source} {stimulus.condition} is {is_in}, which its source and rate point is not"
@@ -282,19 +302,25 @@ def _figures(manifest: Manifest, stimulus: Stimulus) -> Iterator[str]:
         bpp = 8 * stimulus.bytes / (stimulus.width * stimulus.height)
         if not math.isclose(bpp, stimulus.bpp, rel_tol=1e-9):
             yield f"has {stimulus.bpp:g} bpp, but its bytes make {bpp:g}"
-    if not math.isclose(
-        stimulus.bpp / stimulus.target_bpp - 1, stimulus.residual, rel_tol=1e-9, abs_tol=1e-12
-    ):
+    counted = stimulus.bpp
+    if manifest.study.rate == "payload" and stimulus.payload_bytes is not None:
+        counted = 8 * stimulus.payload_bytes / (stimulus.width * stimulus.height)
+    if not math.isclose(counted / stimulus.target_bpp - 1, stimulus.residual, rel_tol=1e-9, abs_tol=1e-12):
         yield f"has the residual {stimulus.residual:g}, but its bpp makes another"
-    # The search divides bytes, the record bpp: they may differ in the last bit.
-    within = abs(stimulus.residual) <= manifest.study.tolerance * (1 + 1e-9)
-    if stimulus.status == "matched" and not within:
-        yield f"is called matched at a residual of {stimulus.residual:g}"
-    elif stimulus.status not in ("matched", "given") and not _names_the_miss(stimulus):
-        yield f"is called {stimulus.status} at a residual of {stimulus.residual:g}"
+    if manifest.study.match != "set-mean":
+        yield from _status_reasons(manifest, stimulus)
     if stimulus.included != (stimulus.left_out is None):
         yield "is included and left out at once"
     if (stimulus.bitstream is None) != (stimulus.status == "given"):
         yield "has a bitstream and is given, or neither"
     if (stimulus.bitstream or "").partition(".")[0] != (stimulus.bitstream_sha256 or ""):
         yield "has a bitstream that is not named by its SHA-256"
+
+
+def _status_reasons(manifest: Manifest, stimulus: Stimulus) -> Iterator[str]:
+    # The search divides bytes, the record bpp: they may differ in the last bit.
+    within = abs(stimulus.residual) <= manifest.study.tolerance * (1 + 1e-9)
+    if stimulus.status == "matched" and not within:
+        yield f"is called matched at a residual of {stimulus.residual:g}"
+    elif stimulus.status not in ("matched", "given") and not _names_the_miss(stimulus):
+        yield f"is called {stimulus.status} at a residual of {stimulus.residual:g}"

@@ -141,7 +141,7 @@ def _is_current(engine: Engine, folder: Path, study: str) -> bool:
 
 def _write_truth(folder: Path, manifest: Manifest, truth: SimulatedTruth) -> None:
     """What the simulated raters saw, for a reader to set beside the report; the analysis never reads it."""
-    targets = {condition.name: condition.target_bpp for condition in manifest.conditions}
+    targets = {condition.name: condition.target for condition in manifest.conditions}
     table = pd.DataFrame(
         {
             "condition": list(truth.elo),

@@ -152,7 +152,7 @@ def simulated_truth(manifest: Manifest) -> SimulatedTruth:
     elo: dict[str, float] = {}
     codec_of: dict[str, str] = {}
     for condition in manifest.conditions:
-        x = math.log(condition.target_bpp * ASSUMED_SAVINGS[condition.codec] / MIDDLE_BPP)
+        x = math.log(condition.target * ASSUMED_SAVINGS[condition.codec] / MIDDLE_BPP)
         elo[condition.name] = 1500.0 + SLOPE * x - BEND * x * x + float(rng.normal(0.0, CONDITION_SD))
         codec_of[condition.name] = condition.codec
     elo[REFERENCE_CONDITION] = max(elo.values()) + REFERENCE_LEAD

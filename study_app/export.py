@@ -13,12 +13,13 @@ from pathlib import Path
 import pandas as pd
 from sqlalchemy import Connection, Engine, text
 
-from analysis.contract import JUDGMENT_COLUMNS, STIMULUS_COLUMNS, Column
+from analysis.contract import JUDGMENT_COLUMNS, METRIC_PREFIX, STIMULUS_COLUMNS, Column
 from study_app import __version__
 from study_app.database import check_schema
 from study_app.errors import StudyNotLoaded, UsageError
 
 FORMAT = 1
+STIMULI_ORDER = "source, codec, target_bpp, condition"
 #: pandas types that keep an empty cell apart from 0, false and "".
 DTYPES = {
     "text": "string",
@@ -49,9 +50,8 @@ def export_study(engine: Engine, study: str, folder: Path) -> Path:
             raise StudyNotLoaded(study)
         server = str(connection.execute(text("SHOW server_version")).scalar_one())
         judgments = _table(connection, "judgments", JUDGMENT_COLUMNS, study, "judgment_id::bigint")
-        stimuli = _table(
-            connection, "stimuli", STIMULUS_COLUMNS, study, "source, codec, target_bpp, condition"
-        )
+        stimuli = _table(connection, "stimuli", STIMULUS_COLUMNS, study, STIMULI_ORDER)
+        stimuli = stimuli.assign(**_metrics(connection, study))
     exports = folder / "exports"
     # The stamp sorts by time as text; microseconds keep two exports of one second apart.
     final = exports / now.strftime("%Y%m%dT%H%M%S.%fZ")
@@ -97,6 +97,17 @@ def _table(
             for index, column in enumerate(columns)
         }
     )
+
+
+def _metrics(connection: Connection, study: str) -> dict[str, pd.Series]:
+    """A column for every metric of the study's stimuli, in the order of their rows."""
+    query = text(f"SELECT metrics FROM stimuli WHERE study = :study ORDER BY {STIMULI_ORDER}")
+    rows = list(connection.execute(query, {"study": study}).scalars())
+    names = sorted({name for row in rows for name in row})
+    return {
+        METRIC_PREFIX + name: pd.Series([row.get(name) for row in rows], dtype=DTYPES["number"])
+        for name in names
+    }
 
 
 def _csv_form(table: pd.DataFrame) -> pd.DataFrame:

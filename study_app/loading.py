@@ -29,8 +29,9 @@ COPIED = (
     *("included", "left_out"),
 )
 
-#: Times differ between two runs of the same encode and change nothing that a rater saw.
-UNCOMPARED = ("encode_s", "decode_s")
+#: Times differ between two runs of the same encode, and metrics may be measured later: neither changes
+#: anything that a rater saw.
+UNCOMPARED = ("encode_s", "decode_s", "metrics")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,8 @@ def load_manifest(engine: Engine, manifest: Manifest, folder: Path) -> LoadRepor
 
 def _rows(manifest: Manifest) -> _Rows:
     study = asdict(manifest.study)
+    # The names are those of the stimuli's metrics.
+    del study["metrics"]
     sources = {
         source.name: {
             "name": source.name,
@@ -136,17 +139,18 @@ def _rows(manifest: Manifest) -> _Rows:
     for stimulus in manifest.stimuli:
         row: Row = {name: getattr(stimulus, name) for name in COPIED}
         row["quality"] = None if stimulus.quality is None else dict(stimulus.quality)
+        row["metrics"] = dict(stimulus.metrics)
         stimuli[stimulus.source, stimulus.condition] = row
     if manifest.study.pairing.include_reference:
         conditions[REFERENCE_CONDITION] = {
             "name": REFERENCE_CONDITION,
             "codec": REFERENCE_CONDITION,
             "rate_point": None,
-            "target_bpp": None,
+            "target": None,
         }
         for source in manifest.sources:
             row = dict.fromkeys((*COPIED, "quality"))
-            row |= {"role": "reference", "status": "given", "included": True}
+            row |= {"role": "reference", "status": "given", "included": True, "metrics": {}}
             row |= {"width": source.width, "height": source.height}
             row |= {"picture_sha256": source.picture_sha256, "shown_sha256": source.shown_sha256}
             stimuli[source.name, REFERENCE_CONDITION] = row

@@ -29,7 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from analysis.contract import CHOICES, JUDGMENT_KINDS, STIMULUS_ROLES, STIMULUS_STATUSES
+from analysis.contract import CHOICES, JUDGMENT_KINDS, RATE_BASES, STIMULUS_ROLES, STIMULUS_STATUSES
 
 PLATFORMS = ("open", "simulated", "prolific", "mturk")
 PAIR_KINDS = ("same_rate", "adjacent_within", "adjacent_across", "reference")
@@ -63,7 +63,10 @@ class Study(Base):
     """One study, as its manifest describes it."""
 
     __tablename__ = "study"
-    __table_args__ = (CheckConstraint("session_length > 0", name="session_length"),)
+    __table_args__ = (
+        CheckConstraint("session_length > 0", name="session_length"),
+        CheckConstraint(_one_of("rate", RATE_BASES), name="rate"),
+    )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
     name: Mapped[str] = mapped_column(unique=True)
@@ -75,6 +78,8 @@ class Study(Base):
     tolerance: Mapped[float]
     allow_mismatch: Mapped[bool]
     pairing: Mapped[dict[str, Any]]
+    rate: Mapped[str] = mapped_column(server_default="file")
+    match: Mapped[str] = mapped_column(server_default="each")
     loaded_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
@@ -102,7 +107,10 @@ class Source(Base):
 
 
 class Condition(Base):
-    """A codec at a rate point; the hidden original has neither rate point nor target."""
+    """A codec at a rate point; the hidden original has neither rate point nor target.
+
+    `target` is the number of study.toml; a stimulus holds what it means for its source in bits per pixel.
+    """
 
     __tablename__ = "condition"
     __table_args__ = (UniqueConstraint("study_id", "name"),)
@@ -112,7 +120,7 @@ class Condition(Base):
     name: Mapped[str]
     codec: Mapped[str]
     rate_point: Mapped[int | None]
-    target_bpp: Mapped[float | None]
+    target: Mapped[float | None]
 
 
 class Stimulus(Base):
@@ -148,6 +156,7 @@ class Stimulus(Base):
     picture_sha256: Mapped[str | None]
     shown_sha256: Mapped[str | None]
     quality: Mapped[dict[str, Any] | None]
+    metrics: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
     included: Mapped[bool]
     left_out: Mapped[str | None]
 

@@ -18,7 +18,7 @@ from PIL import Image
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.engine import URL
 
-from stimuli.manifest import FORMAT, CodecRecord, Manifest, SourceRecord, StudyRecord, picture_path
+from stimuli.manifest import FORMAT, CodecRecord, Machine, Manifest, SourceRecord, StudyRecord, picture_path
 from stimuli.study import Condition, Pairing, Stimulus, condition_name
 from study_app import database
 from study_app.app import create_app
@@ -169,6 +169,7 @@ def make_manifest(study_folder: Path) -> ManifestMaker:
                     shown_height=height,
                     picture_sha256=original,
                     shown_sha256=original,
+                    targets=(),
                 )
             )
             for condition in conditions:
@@ -187,11 +188,16 @@ def make_manifest(study_folder: Path) -> ManifestMaker:
                 tolerance=0.01,
                 allow_mismatch=False,
                 pairing=pairing or Pairing(),
+                rate="file",
+                match="each",
+                metrics=(),
             ),
             sources=tuple(records),
             codecs=tuple(CodecRecord(codec, "command", "1.0", {}) for codec in codecs),
             conditions=conditions,
             stimuli=tuple(stimuli),
+            failures=(),
+            machine=Machine("here", "processor", "system", "3.11"),
         )
 
     return make
@@ -205,7 +211,7 @@ def _stimulus(
     height: int,
     left_out: frozenset[tuple[str, str]],
 ) -> Stimulus:
-    size = round(condition.target_bpp * width * height / 8)
+    size = round(condition.target * width * height / 8)
     excluded = (source, condition.name) in left_out
     return Stimulus(
         source=source,
@@ -215,11 +221,11 @@ def _stimulus(
         codec_version="1.0",
         role="scored",
         status="unreachable_low" if excluded else "matched",
-        target_bpp=condition.target_bpp,
+        target_bpp=condition.target,
         bpp=8 * size / (width * height),
         bytes=size,
         payload_bytes=size,
-        residual=8 * size / (width * height) / condition.target_bpp - 1,
+        residual=8 * size / (width * height) / condition.target - 1,
         width=width,
         height=height,
         encode_s=0.01,
@@ -228,6 +234,10 @@ def _stimulus(
         picture_sha256=shown,
         quality={"quality": 50.0},
         encodes=3,
+        previews=0,
+        limit_bpp=None,
+        metrics={},
+        note=None,
         reachable=not excluded,
         shown_sha256=shown,
         bitstream="file.bin",

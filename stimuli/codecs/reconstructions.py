@@ -9,7 +9,7 @@ import csv
 import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,15 +76,29 @@ class Reconstructions:
         if not self._rows:
             raise CodecSettingsError("codec", f"{self._codec!r} has no row in {self._table}")
 
-    def cells(
-        self, sources: Sequence[str], targets: Sequence[float]
-    ) -> dict[tuple[str, float], Reconstruction]:
-        """The reconstructions by source name and target; raises CodecSettingsError for contradictions."""
+    def only_rate(self, source: str) -> float:
+        """The bpp of a source that has one row; raises CodecSettingsError for none or several."""
+        rates = [row.bpp for row in self._rows if row.source == source]
+        if len(rates) != 1:
+            many = "no row" if not rates else f"{len(rates)} rows"
+            raise CodecSettingsError("table", f"{self._table} has {many} of {self._codec!r} for {source!r}")
+        return rates[0]
+
+    def middle_rate(self, source: str) -> float:
+        """The geometric mean of the bpp of a source; 1 where it has no row."""
+        rates = [math.log(row.bpp) for row in self._rows if row.source == source]
+        return math.exp(sum(rates) / len(rates)) if rates else 1.0
+
+    def cells(self, targets: Mapping[str, Mapping[float, float]]) -> dict[tuple[str, float], Reconstruction]:
+        """The reconstructions by source name and target; raises CodecSettingsError for contradictions.
+
+        `targets` has for each source the targets of study.toml and the bits per pixel they mean there.
+        """
         cells: dict[tuple[str, float], Reconstruction] = {}
         lines: dict[tuple[str, float], int] = {}
         for row in self._rows:
-            target = _nearest(row, targets)
-            if row.source not in sources or target is None:
+            target = _nearest(row, targets.get(row.source, {}))
+            if target is None:
                 continue
             if (row.source, target) in cells:
                 raise CodecSettingsError(
@@ -100,11 +114,12 @@ class Reconstructions:
         return cells
 
 
-def _nearest(row: _Row, targets: Sequence[float]) -> float | None:
+def _nearest(row: _Row, targets: Mapping[float, float]) -> float | None:
     if row.target is not None:
-        close = [target for target in targets if math.isclose(target, row.target, rel_tol=1e-9)]
+        wanted = row.target
+        close = [target for target in targets if math.isclose(target, wanted, rel_tol=1e-9)]
         return close[0] if close else None
-    return min(targets, key=lambda target: abs(math.log(target / row.bpp)))
+    return min(targets, key=lambda target: abs(math.log(targets[target] / row.bpp)), default=None)
 
 
 def _read_table(path: Path) -> list[_Row]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from stimuli.manifest import (
     FORMAT,
     CodecRecord,
+    Machine,
     Manifest,
     SourceRecord,
     StudyRecord,
@@ -115,13 +116,14 @@ def make_small_study(folder: Path, *, name: str = NAME, session_length: int = SE
                 shown_height=height,
                 picture_sha256=sha256,
                 shown_sha256=sha256,
+                targets=(),
             )
         )
         for condition in conditions:
             noise = rng.integers(0, 40, (height, width, 3))
             pixels = np.clip(original.astype(int) + noise, 0, 255).astype(np.uint8)
             sha256 = keep(Shown(source, condition.name, pixels))
-            size = round(condition.target_bpp * width * height / 8)
+            size = round(condition.target * width * height / 8)
             stimuli.append(
                 Stimulus(
                     source=source,
@@ -131,11 +133,11 @@ def make_small_study(folder: Path, *, name: str = NAME, session_length: int = SE
                     codec_version="1",
                     role="scored",
                     status="matched",
-                    target_bpp=condition.target_bpp,
+                    target_bpp=condition.target,
                     bpp=8 * size / (width * height),
                     bytes=size,
                     payload_bytes=size,
-                    residual=8 * size / (width * height) / condition.target_bpp - 1,
+                    residual=8 * size / (width * height) / condition.target - 1,
                     width=width,
                     height=height,
                     encode_s=0.1,
@@ -144,6 +146,10 @@ def make_small_study(folder: Path, *, name: str = NAME, session_length: int = SE
                     picture_sha256=sha256,
                     quality={"quality": 50.0},
                     encodes=3,
+                    previews=0,
+                    limit_bpp=None,
+                    metrics={},
+                    note=None,
                     reachable=True,
                     shown_sha256=sha256,
                     bitstream="none.bin",
@@ -164,11 +170,16 @@ def make_small_study(folder: Path, *, name: str = NAME, session_length: int = SE
             tolerance=0.01,
             allow_mismatch=False,
             pairing=Pairing(),
+            rate="file",
+            match="each",
+            metrics=(),
         ),
         sources=tuple(sources),
         codecs=tuple(CodecRecord(codec, "command", "1", {}) for codec in CODECS),
         conditions=tuple(conditions),
         stimuli=tuple(stimuli),
+        failures=(),
+        machine=Machine("here", "processor", "system", "3.11"),
     )
     manifest_path(folder).write_text(manifest_to_text(manifest), encoding="utf-8")
     return SmallStudy(folder, manifest, by_pixels, by_file)

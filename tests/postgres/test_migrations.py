@@ -62,7 +62,7 @@ def test_views_have_the_columns_of_the_contract_in_its_order(engine: Engine) -> 
         judgments = list(connection.execute(text("SELECT * FROM judgments")).keys())
         stimuli = list(connection.execute(text("SELECT * FROM stimuli")).keys())
     assert judgments == list(JUDGMENT_NAMES)
-    assert stimuli == [*STIMULUS_NAMES, "study"]
+    assert stimuli == [*STIMULUS_NAMES, "study", "metrics"]
 
 
 def test_several_upgrades_at_once_make_one_schema(empty: Engine) -> None:

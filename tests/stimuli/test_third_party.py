@@ -142,7 +142,7 @@ FATAL = {
     "leaves": ("raise SystemExit('no licence')", "codec 'thin-9' on source .*SystemExit: no licence"),
     "crashes": (
         "import ctypes; ctypes.string_at(0)",
-        "a worker process died, .* or of a crash inside a codec",
+        r"codec 'thin-9' on source .*: encoding .* at .*SIGSEGV",
     ),
 }
 

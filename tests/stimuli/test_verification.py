@@ -198,15 +198,15 @@ def test_extra_chunks_are_told(folder: Path) -> None:
 
 BAD_MANIFESTS: dict[str, tuple[str, str, str]] = {
     "not JSON": ("{", "{{", "is not JSON"),
-    "another format": ('"format": 1', '"format": 2', "has format 2"),
-    "unknown field": ('"format": 1', '"format": 1, "extra": 1', "extra is not a known field"),
+    "another format": ('"format": 2', '"format": 1', "has format 1"),
+    "unknown field": ('"format": 2', '"format": 2, "extra": 1', "extra is not a known field"),
     "missing field": ('"residual"', '"residue"', "stimuli[0].residual is missing"),
     "text for a number": ('"rate_point": 0', '"rate_point": "0"', "must be a whole number"),
     "not finite": ('"tolerance": 0.01', '"tolerance": NaN', "must be a finite number"),
     "unknown source": ('"source": "astronaut"', '"source": "nobody"', "names no source"),
     "unknown condition": ('"condition": "jpeg@0.6"', '"condition": "jpeg@0.7"', "names no condition"),
     "unknown status": ('"status": "matched"', '"status": "fine"', "must be one of"),
-    "repeated stimulus": ('"condition": "jpeg@1.2"', '"condition": "jpeg@0.6"', "contradicts its condition"),
+    "repeated stimulus": ('"condition": "jpeg@1.2"', '"condition": "jpeg@0.6"', "repeats astronaut jpeg@0.6"),
     "repeated source": ('"name": "chelsea"', '"name": "astronaut"', "repeats 'astronaut'"),
     "list for an object": ('"pairing": {', '"pairing": [{', "is not JSON"),
 }

@@ -1,0 +1,74 @@
+"""Where the jobs of an encode run: in this process, in guarded processes beside it, or on a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from stimuli.parallel import Crash, WorkerPool, run_jobs
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+
+class Workforce(Protocol):
+    """Runs jobs in any order; one that ends its worker gives a Crash and costs no other."""
+
+    def run(
+        self, function: Callable[[Job], Result], jobs: Sequence[Job], /
+    ) -> Iterator[tuple[int, Result | Crash]]:
+        """Yield the index and the result of every job as it ends."""
+
+
+@contextmanager
+def open_workforce(
+    workers: int,
+    *,
+    scheduler: str | None = None,
+    timeout: float | None = None,
+    memory: int | None = None,
+    isolated: bool = True,
+) -> Iterator[Workforce]:
+    """Workers for several batches of jobs, ended with the block.
+
+    `timeout` is in seconds for one encode or decode, `memory` in MB for one worker. Without `isolated` and
+    with one worker everything runs in this process, unguarded.
+    """
+    if scheduler is not None:
+        yield _Cluster(scheduler, workers, timeout, memory)
+    elif workers <= 1 and not isolated:
+        yield _ThisProcess()
+    else:
+        with WorkerPool(workers, timeout=timeout, memory=memory) as pool:
+            yield pool
+
+
+class _ThisProcess:
+    def run(
+        self, function: Callable[[Job], Result], jobs: Sequence[Job]
+    ) -> Iterator[tuple[int, Result | Crash]]:
+        for i, job in enumerate(jobs):
+            yield i, function(job)
+
+
+@dataclass(frozen=True, slots=True)
+class _Cluster:
+    scheduler: str
+    workers: int
+    timeout: float | None
+    memory: int | None
+
+    def run(
+        self, function: Callable[[Job], Result], jobs: Sequence[Job]
+    ) -> Iterator[tuple[int, Result | Crash]]:
+        yield from run_jobs(
+            function,
+            jobs,
+            self.workers,
+            scheduler=self.scheduler,
+            timeout=self.timeout,
+            memory=self.memory,
+            crashes=True,
+        )
