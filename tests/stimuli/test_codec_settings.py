@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import subprocess
-import sys
+import io
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pillow_heif
 import pytest
 
-from stimuli.codecs.base import Codec, Setting, resolve_settings
+from stimuli.codecs.base import Codec, Setting, resolve_settings, save_with_pillow, to_image
 from stimuli.codecs.registry import make_codec
 from stimuli.errors import CodecSettingsError
 
@@ -151,34 +149,40 @@ def test_no_codec_needs_much_more_than_jpeg(photograph: Pixels, family: str) -> 
     assert best < 1.5 * len(bitstream)
 
 
-PRINT_HASHES = """
-import hashlib, os, sys
-import numpy as np
-from pathlib import Path
-from stimuli.codecs.registry import make_codec
-os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-pixels = np.load(sys.argv[1])
-for family in sys.argv[2:]:
-    codec = make_codec(family, {"fast": True}, Path())
-    quality = {scale.name: scale.first for scale in codec.scales}
-    print(hashlib.sha256(codec.encode(pixels, quality)).hexdigest())
-"""
+@pytest.fixture(scope="module")
+def telling(photograph: Pixels) -> Pixels:
+    """256x192: large enough for encoders to share it among threads."""
+    return np.tile(photograph, (2, 2, 1))
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system cannot pin a process to a CPU")
-def test_bits_are_the_same_on_one_processor(photograph: Pixels, tmp_path: Path) -> None:
-    """Several codecs split the picture by the number of threads, and take that from the machine."""
-    pixels = np.tile(photograph, (3, 2, 1))
-    np.save(tmp_path / "pixels.npy", pixels)
-    run = subprocess.run(
-        [sys.executable, "-c", PRINT_HASHES, str(tmp_path / "pixels.npy"), *FAMILIES],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    hashes = []
-    for family in FAMILIES:
-        codec = make_codec(family, {"fast": True}, Path())
-        quality = {scale.name: scale.first for scale in codec.scales}
-        hashes.append(hashlib.sha256(codec.encode(pixels, quality)).hexdigest())
-    assert dict(zip(FAMILIES, run.stdout.split(), strict=True)) == dict(zip(FAMILIES, hashes, strict=True))
+def test_avif_is_coded_by_one_thread(telling: Pixels) -> None:
+    """libaom codes other bits with several threads, and Pillow takes their number from the machine."""
+
+    def by(threads: int) -> bytes:
+        return save_with_pillow(
+            telling,
+            "AVIF",
+            quality=45,
+            speed=6,
+            subsampling="4:4:4",
+            codec="aom",
+            max_threads=threads,
+            advanced={"tune": "iq", "deltaq-strength": "100"},
+        )
+
+    assert by(1) != by(2)
+    assert encode("avif", {"speed": 6}, telling, 45)[0] == by(1)
+
+
+def test_heic_is_coded_by_one_thread(telling: Pixels) -> None:
+    """x265 codes wavefronts, other bits, as soon as the machine has a second processor."""
+
+    def by(pools: str) -> bytes:
+        buffer = io.BytesIO()
+        options = {"preset": "medium", "tune": "ssim", "x265:aq-strength": "1", "x265:frame-threads": "1"}
+        image = pillow_heif.from_pillow(to_image(telling))
+        image.save(buffer, quality=38, chroma=444, tile_size=0, enc_params={**options, "x265:pools": pools})
+        return buffer.getvalue()
+
+    assert by("none") != by("2")
+    assert encode("heic", {"preset": "medium"}, telling, 38)[0] == by("none")
