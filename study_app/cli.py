@@ -14,7 +14,7 @@ import click
 from analysis.errors import AnalysisError
 from stimuli.errors import StimuliError
 from study_app import __version__
-from study_app.commands import codecs, collection, demonstration, preparation, results
+from study_app.commands import codecs, collection, demonstration, objective, preparation, results
 from study_app.commands.shared import EXIT_BAD_INPUT
 from study_app.errors import StudyAppError
 
@@ -122,6 +122,7 @@ for command in (
     preparation.check,
     preparation.encode,
     preparation.verify,
+    objective.rd,
     collection.load,
     collection.serve,
     results.export,
