@@ -146,6 +146,9 @@ def test_the_file_is_bare_payload(codec: Codec, photograph: Pixels) -> None:
     assert payload_bytes(bitstream, codec.extension) == len(bitstream)
     start = b"\0\0\0\1" if codec.name == "vvc" else b"\x12\0"
     assert bitstream.startswith(start)
+    if codec.name == "vvc":
+        sequence_parameters = 15
+        assert bitstream[5] >> 3 == sequence_parameters  # and no access unit delimiter before them
     assert len(codec.encode(np.full((64, 64, 3), 90, dtype=np.uint8), at(codec))) < 120
     for word in (b"Lav", b"SVT", b"vvenc", b"aom"):
         assert word not in bitstream
@@ -156,6 +159,22 @@ def test_the_stream_says_how_to_read_its_samples(codec: Codec, photograph: Pixel
     said = log_of(codec.encode(photograph, at(codec, 50)), codec, tmp_path)
     pix_fmt = "yuv444p10le" if codec.name == "av1" else "yuv420p10le"
     assert f"{pix_fmt}(pc, bt709/bt709/iec61966-2-1" in said
+
+
+def test_the_qp_of_vvc_is_that_of_the_picture(photograph: Pixels) -> None:
+    """By itself vvenc lowers it by 3 for an intra picture."""
+    height, width = photograph.shape[:2]
+    theirs = run_ffmpeg(
+        (
+            *("-f", "rawvideo", "-pix_fmt", "yuv420p10le", "-s", f"{width}x{height}", "-r", "1"),
+            *("-i", "source", "-c:v", "libvvenc", "-preset", "faster", "-qp", "33", "-qpa", "0"),
+            *("-vvenc-params", "IntraPeriod=1:GOPSize=1:AccessUnitDelimiter=0", "-f", "vvc"),
+        ),
+        {"source": raw_bytes(rgb_to_planes(photograph, YuvFormat("420", 10)))},
+        "stream",
+    )
+    ours = make_codec("vvc", {"fast": True}, NOWHERE)
+    assert abs(len(ours.encode(photograph, at(ours, 30))) - len(theirs)) < 12
 
 
 # Threads ------------------------------------------------------------------------------------------------
