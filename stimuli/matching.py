@@ -17,8 +17,8 @@ from stimuli.priors import Prior as Prior
 from stimuli.priors import Tries as Tries
 from stimuli.priors import prior_from as prior_from
 from stimuli.priors import width
-from stimuli.proposals import Aim, proposals
-from stimuli.size_model import SizeModel
+from stimuli.proposals import proposals
+from stimuli.size_model import Aim, SizeModel
 
 #: Encodes that one target may cause; the ends of the range come on top.
 MOST_TRIES = 16

@@ -4,42 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import pairwise
 
 from stimuli.codecs.base import Scale
+from stimuli.neighbours import near_the_columns, near_the_line, stride_of
 from stimuli.priors import Point, Tries, width
-from stimuli.size_model import SizeModel, column_of
+from stimuli.size_model import FINEST, JUMP, Aim, SizeModel, column_of
 
 #: After so many tries for one target a bracket is halved instead of interpolated.
 PATIENCE = 7
 #: After so many tries for one target without a bracket the end of the range is tried.
 OUTWARDS = 4
-#: A bracket of a scale without steps is closed at this share of the range.
-FINEST = 1e-4
 #: Expected error of a step, as a share of how far it goes in ln bytes: along the coarse scale, and along the
 #: fine one. They only rank proposals.
 _COARSE_ERROR = 0.15
 _FINE_ERROR = 0.25
 #: The share of the fine scale's expected reach that is counted on.
 _COUNTED_ON = 0.9
-#: A bracket over which less than this share of the tolerance is expected holds a jump: nothing is in between.
-_JUMP = 0.5
-#: How far on each side neighbours are tried where sizes go up and down, in parts of half the tolerance.
-_DISTANCES = (1, 2, 3, 4, 6, 9, 14, 20)
-
-
-@dataclass(frozen=True, slots=True)
-class Aim:
-    """A target to be met: ln bytes, the tolerance, and the tries it caused.
-
-    `outside` says that it lies beyond all tries.
-    """
-
-    wanted: float
-    tolerance: float
-    spent: int
-    outside: bool
 
 
 def proposals(model: SizeModel, tries: Tries, aim: Aim) -> Iterator[Point]:
@@ -52,7 +33,7 @@ def proposals(model: SizeModel, tries: Tries, aim: Aim) -> Iterator[Point]:
         if coarse is not None:
             yield (coarse,)
         if not aim.outside:
-            yield from _near_the_line(model, aim)
+            yield from near_the_line(model, tries, aim)
         return
     yield from _refined(model, tries, aim, coarse)
     if coarse is not None:
@@ -60,10 +41,12 @@ def proposals(model: SizeModel, tries: Tries, aim: Aim) -> Iterator[Point]:
     yield from _corners(model, tries, aim)
     if aim.outside:
         return
-    stepped = _stride(model, aim) * model.slope_near(aim.wanted) > 2 * aim.tolerance
+    if model.scales[1].turns:
+        yield from _turned(model, aim)
+    stepped = stride_of(model, aim) * model.slope_near(aim.wanted) > 2 * aim.tolerance
     if not stepped:
-        yield from _near_the_line(model, aim)
-    yield from _near_the_columns(model, tries, aim)
+        yield from near_the_line(model, tries, aim)
+    yield from near_the_columns(model, tries, aim)
 
 
 def next_coarse(model: SizeModel, aim: Aim) -> float | None:
@@ -77,7 +60,7 @@ def next_coarse(model: SizeModel, aim: Aim) -> float | None:
     if not brackets:
         return _outwards(model, aim)
     for (low, _), (high, _) in brackets:
-        if (high - low) * model.slope_near(aim.wanted) < _JUMP * aim.tolerance:
+        if (high - low) * model.slope_near(aim.wanted) < JUMP * aim.tolerance:
             continue
         position = (low + high) / 2 if aim.spent >= PATIENCE else model.crossing(low, high, aim.wanted)
         value = _inside(scale, position, low, high)
@@ -188,7 +171,7 @@ def _in_column(
     for left, right in pairwise(knots):
         if min(left[1], right[1]) < aim.wanted < max(left[1], right[1]):
             slope = model.fine_slope(value, left[0] + right[0] > 2 * fine.coordinate(fine.first))
-            if (right[0] - left[0]) * abs(slope) < _JUMP * aim.tolerance:
+            if (right[0] - left[0]) * abs(slope) < JUMP * aim.tolerance:
                 return None
             share = 0.5 if aim.spent >= PATIENCE else (aim.wanted - left[1]) / (right[1] - left[1])
             at = _inside(fine, left[0] + share * (right[0] - left[0]), left[0], right[0])
@@ -215,6 +198,13 @@ def _in_column(
     return best
 
 
+def _turned(model: SizeModel, aim: Aim) -> Iterator[Point]:
+    """The ends of a fine scale that can turn round, at the two coarse values nearest to the target."""
+    for position, _ in sorted(model.knots, key=lambda knot: abs(knot[1] - aim.wanted))[:2]:
+        for end in _range(model.scales[1]):
+            yield (model.coarse.value_at(position), model.scales[1].value_at(end))
+
+
 def _corners(model: SizeModel, tries: Tries, aim: Aim) -> Iterator[Point]:
     """The ends of the fine scale at an end of the coarse one: the true floor and the true ceiling."""
     coarse, fine = model.scales
@@ -231,49 +221,3 @@ def _corners(model: SizeModel, tries: Tries, aim: Aim) -> Iterator[Point]:
     # The fine scale may turn round where the coarse one ends.
     if gained <= 0 or fine.turns:
         yield (end, away)
-
-
-def _stride(model: SizeModel, aim: Aim) -> float:
-    """A part of the coarse coordinate that should move the size by half the tolerance, at least one step."""
-    scale = model.coarse
-    step = scale.step if scale.step else FINEST * width(scale)
-    return max(step, 0.5 * aim.tolerance / model.slope_near(aim.wanted))
-
-
-def _near_the_line(model: SizeModel, aim: Aim) -> Iterator[Point]:
-    """Points about where the curve passes the target, at every fine value where these are few.
-
-    Sizes need not rise with every step, and other fine values give other sizes nearby.
-    """
-    scale, stride = model.coarse, _stride(model, aim)
-    shifts: list[tuple[tuple[float, ...], float]] = [((), 0.0)]
-    if len(model.scales) > 1:
-        fine = model.scales[1]
-        zero = fine.coordinate(fine.first)
-        steps = range(-3, 4) if fine.step and width(fine) / fine.step <= 8 else (0,)
-        values = {fine.first} | {v for k in steps if (v := fine.neighbour(fine.first, k)) is not None}
-        shifts = []
-        for value in sorted(values, key=lambda v: abs(fine.coordinate(v) - zero)):
-            off = fine.coordinate(value) - zero
-            at = scale.value_at(model.nearest(aim.wanted))
-            shifts.append(((value,), model.fine_slope(at, off > 0) * off if off else 0.0))
-    middles = [(rest, model.nearest(aim.wanted - shift)) for rest, shift in shifts]
-    for distance in (0, *_DISTANCES):
-        for rest, middle in middles:
-            for sign in (1, -1) if distance else (1,):
-                yield (scale.value_at(middle + sign * distance * stride), *rest)
-
-
-def _near_the_columns(model: SizeModel, tries: Tries, aim: Aim) -> Iterator[Point]:
-    """Untried neighbours along the fine scale at the coarse values nearest to the target."""
-    fine = model.scales[1]
-    nearest = sorted(model.knots, key=lambda knot: abs(knot[1] - aim.wanted))[:3]
-    for position, _ in nearest:
-        value = model.coarse.value_at(position)
-        column = column_of(tries, value)
-        best = min(column, key=lambda at: (abs(column[at] - aim.wanted), at))
-        slope = abs(model.fine_slope(value, True)) or width(fine)
-        stride = max(fine.step or FINEST * width(fine), 0.5 * aim.tolerance / slope)
-        for distance in _DISTANCES:
-            for sign in (1, -1):
-                yield (value, fine.value_at(fine.coordinate(best) + sign * distance * stride))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 from stimuli.codecs.base import Scale
@@ -12,12 +13,29 @@ from stimuli.priors import Prior, Tries, fine_slope, fine_slopes, neutral_line, 
 
 #: Change of ln bytes over a whole coarse range, assumed where a scale says no slope: until two tries tell.
 COARSE_SPAN = 4.0
+#: A bracket of a scale without steps is closed at this share of the range.
+FINEST = 1e-4
+#: A bracket over which less than this share of the tolerance is expected holds a jump: nothing is in between.
+JUMP = 0.5
 #: Tries nearer than this in ln bytes give no slope to go on with beyond them.
 _LEVER = 0.08
 #: Straight pieces by which a curve between two tries is followed.
 _PIECES = 16
 #: Variance of a try about its curve over the variance of how much a source's curve leans against a prior's.
 _SHRINKAGE = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """A target to be met: ln bytes, the tolerance, and the tries it caused.
+
+    `outside` says that it lies beyond all tries.
+    """
+
+    wanted: float
+    tolerance: float
+    spent: int
+    outside: bool
 
 
 class SizeModel:
@@ -56,6 +74,12 @@ class SizeModel:
     def fine_slope(self, value: float, above: bool) -> float:
         """Change of ln bytes a unit of the fine coordinate at a coarse value, on one side of neutral."""
         return fine_slope(self.scales, self._slopes, value, above)
+
+    def fine_shift(self, value: float, at: float) -> float:
+        """Expected change of ln bytes from the neutral fine value to another at a coarse value."""
+        fine = self.scales[1]
+        off = fine.coordinate(at) - fine.coordinate(fine.first)
+        return self.fine_slope(value, off > 0) * off
 
     def at(self, position: float) -> float:
         """Expected ln bytes at a coarse coordinate and the neutral fine value."""
