@@ -21,7 +21,7 @@ from stimuli.codecs.base import Pixels
 
 #: Pictures are padded to this multiple: four halvings to the latent, two more to the hyper-latent.
 MULTIPLE = 64
-#: Networks that stay in memory, so that the time of an encode does not hold that of reading its checkpoint.
+#: Networks that a process keeps for the next source of the same codec.
 _KEPT = 8
 _LONGEST_LABEL = 120
 

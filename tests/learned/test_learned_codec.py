@@ -67,19 +67,22 @@ def test_the_strings_are_as_long_as_the_gaussian_says(
     codec: LearnedCodec, photograph: Pixels, monkeypatch: pytest.MonkeyPatch, step: float
 ) -> None:
     """The tables fit what they code: the latent costs its own -log2 probability, at any step."""
+    scales: list[object] = []
     spent: list[tuple[float, int]] = []
-    compress = SteppedConditional.compress
+    build_indexes, compress = SteppedConditional.build_indexes, SteppedConditional.compress
+
+    def seen(self: SteppedConditional, given: object) -> object:
+        scales.append(given)
+        return build_indexes(self, given)
 
     def measured(self: SteppedConditional, inputs: object, indexes: object, means: object = None) -> object:
-        import torch
-
         strings = compress(self, inputs, indexes, means)
-        symbols = torch.round((inputs - means) / self.step)  # type: ignore[operator]
-        scales = self.inner.scale_table[indexes]
-        bits = -self.inner._likelihood(symbols, scales).clamp_min(2**-16).log2().sum()
-        spent.append((float(bits), 8 * len(strings[0])))
+        symbols = ((inputs - means) / self.step).round()  # type: ignore[operator]
+        probability = self.inner._likelihood(symbols, scales[-1] / self.step)  # type: ignore[operator]
+        spent.append((-probability.clamp_min(2**-16).log2().sum().item(), 8 * len(strings[0])))
         return strings
 
+    monkeypatch.setattr(SteppedConditional, "build_indexes", seen)
     monkeypatch.setattr(SteppedConditional, "compress", measured)
     codec.encode(photograph, {"step": step})
     ((wanted, paid),) = spent
