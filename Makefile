@@ -93,7 +93,7 @@ ifneq ($(shell cat $(LEARNED_STAMP) 2>/dev/null),$(CURDIR))
 endif
 
 $(LEARNED_STAMP): pyproject.toml requirements.lock requirements-learned.lock
-	@echo "Installing into $(LEARNED_VENV): two minutes, 1.5 GB."
+	@echo "Installing into $(LEARNED_VENV): some minutes, 2.4 GB."
 	@[ -f $(LEARNED_STAMP) ] && [ "$$(cat $(LEARNED_STAMP))" != "$(CURDIR)" ] && rm -rf $(LEARNED_VENV) || true
 	@[ -x $(LEARNED_VENV)/bin/python ] || $(PYTHON) -m venv $(LEARNED_VENV)
 	$(LEARNED_VENV)/bin/python -m pip install --quiet --require-hashes -r requirements.lock
