@@ -13,7 +13,13 @@ from stimuli.codecs.learned import FAMILY as LEARNED
 from stimuli.codecs.recipe import shipped_recipes
 from stimuli.codecs.reconstructions import FAMILY as RECONSTRUCTIONS
 from stimuli.codecs.scale_table import read_scale
-from stimuli.errors import CodecBrokenError, CodecNotInstalledError, CodecSettingsError, StimuliError
+from stimuli.errors import (
+    CodecBrokenError,
+    CodecNotInstalledError,
+    CodecProgramError,
+    CodecSettingsError,
+    StimuliError,
+)
 
 #: What a family is, in the order of the list.
 KINDS = ("built in", "recipe", "learned", "entry point", "from study.toml")
@@ -25,17 +31,20 @@ class Family:
 
     `status` is `ready`, `needs settings` (study.toml must say more before it can run), `missing` (a library
     or program is not on this machine) or `broken` (it is, but gives no codec). `note` says what to do
-    about any but `ready`. `scales` are empty where they hang on settings or on what is missing.
+    about any but `ready`. `scales` are empty where they hang on settings or on what is missing. `not_run`
+    is why the project itself has not run a recipe's programs, None where it has.
     """
 
     name: str
     kind: str
+    title: str | None
     status: str
     version: str | None
     location: str | None
     scales: tuple[Scale, ...]
     settings: Mapping[str, object]
     note: str | None
+    not_run: str | None = None
 
     def record(self) -> dict[str, object]:
         """The family in types of JSON; a scale also says its `direction`, "up" or "down"."""
@@ -45,12 +54,14 @@ class Family:
         return {
             "name": self.name,
             "kind": self.kind,
+            "title": self.title,
             "status": self.status,
             "version": self.version,
             "location": self.location,
             "scales": scales,
             "settings": dict(self.settings),
             "note": self.note,
+            "not_run": self.not_run,
         }
 
 
@@ -65,33 +76,36 @@ def list_families(folder: Path = Path()) -> tuple[Family, ...]:
 
 
 def _family(name: str, folder: Path) -> Family:
-    kind = _kind(name)
+    kind, title = _kind(name), _title(name)
+    recipe = shipped_recipes().get(name)
+    not_run = recipe.texts.get("not_run") if recipe is not None else None
+
+    def unready(status: str, note: str, scales: tuple[Scale, ...] = ()) -> Family:
+        if recipe is not None and recipe.get is not None and recipe.get not in note:
+            note = f"{note}; {recipe.get}"
+        return Family(name, kind, title, status, None, None, scales, {}, note, not_run)
+
     if (needs := _NEEDS.get(name)) is not None:
-        return Family(name, kind, "needs settings", None, None, (), {}, needs)
+        return unready("needs settings", needs)
     try:
         codec = registry.make_codec(name, {}, folder)
         location = getattr(codec, "location", None)
-        return Family(
-            name,
-            kind,
-            "ready",
-            codec.version,
-            None if location is None else str(location),
-            tuple(codec.scales),
-            dict(codec.settings),
-            None,
-        )
+        place = None if location is None else str(location)
+        scales, settings = tuple(codec.scales), dict(codec.settings)
+        return Family(name, kind, title, "ready", codec.version, place, scales, settings, None, not_run)
     except CodecBrokenError as error:
-        return Family(name, kind, "broken", None, None, (), {}, str(error))
+        return unready("broken", str(error))
+    except CodecProgramError as error:
+        return unready("missing", str(error), _declared_scales(name))
     except CodecNotInstalledError as error:
-        return Family(name, kind, "missing", None, None, _declared_scales(name), {}, error.remedy)
+        return unready("missing", error.remedy, _declared_scales(name))
     except CodecSettingsError as error:
-        return Family(name, kind, "needs settings", None, None, _declared_scales(name), {}, str(error))
+        return unready("needs settings", str(error), _declared_scales(name))
     except StimuliError as error:
-        return Family(name, kind, "broken", None, None, (), {}, str(error))
+        return unready("broken", str(error))
     except (Exception, SystemExit) as error:
         # Other people's code, and libraries that are installed but cannot be loaded.
-        return Family(name, kind, "broken", None, None, (), {}, f"fails: {' '.join(repr(error).split())}")
+        return unready("broken", f"fails: {' '.join(repr(error).split())}")
 
 
 #: Families without a codec of their own until study.toml describes one.
@@ -109,6 +123,15 @@ def _kind(name: str) -> str:
     if name == LEARNED:
         return "learned"
     return "built in" if name in registry.built_in() else "entry point"
+
+
+def _title(name: str) -> str | None:
+    """What the codec is, in a few words: a recipe says it, and a module of ours begins with it."""
+    if (recipe := shipped_recipes().get(name)) is not None:
+        return recipe.texts.get("title")
+    module = registry.built_in().get(name, "").partition(":")[0]
+    said = importlib.import_module(module).__doc__ if module else None
+    return said.splitlines()[0].rstrip(".") if said else None
 
 
 def _declared_scales(name: str) -> tuple[Scale, ...]:

@@ -41,6 +41,8 @@ def codecs(as_json: bool) -> None:
 def _block(family: Family) -> Iterator[str]:
     head = f"  {family.name}: {family.status}"
     yield from _wrapped(head + (f", {family.version}" if family.version else ""), "")
+    if family.title:
+        yield from _wrapped(family.title, _INDENT)
     if family.scales:
         yield from _wrapped("; fine: ".join(map(_scale, family.scales)), _INDENT)
     if family.settings and family.kind == "built in":
@@ -50,6 +52,8 @@ def _block(family: Family) -> Iterator[str]:
         yield f"{_INDENT}in {family.location}"
     if family.note:
         yield from _wrapped(family.note, _INDENT)
+    if family.not_run:
+        yield from _wrapped(f"not run by the project: {family.not_run}", _INDENT)
 
 
 def _scale(scale: Scale) -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from stimuli.codecs import registry
 from stimuli.codecs.listing import KINDS, Family, list_families
+from stimuli.codecs.recipe import shipped_recipes
 
 #: The families that the wheels of the extra `test` hold.
 WHEELS = (
@@ -70,6 +71,19 @@ def test_a_missing_library_is_listed_with_how_to_install_it(
     assert "pip install" in str(missing.note)
     assert missing.scales[0].name == "quality"
     assert families["jpeg"].status == "ready"
+
+
+def test_a_recipe_without_its_programs_says_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+    recipes = [family for family in list_families() if family.kind == "recipe"]
+    assert recipes
+    for family in recipes:
+        assert family.status in ("missing", "needs settings")
+        assert str(shipped_recipes()[family.name].get) in str(family.note)
+        assert family.scales
+        assert family.title
+        assert family.not_run == shipped_recipes()[family.name].texts.get("not_run")
+    assert any("names the program 'aomenc', which is not on PATH" in str(family.note) for family in recipes)
 
 
 CASES = {

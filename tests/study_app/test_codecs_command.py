@@ -20,9 +20,10 @@ def test_every_family_has_a_block_that_fits_the_terminal(capsys: pytest.CaptureF
     assert sorted(head[1] for head in heads if head) == sorted(family_names())
     at = lines.index("built in:")
     assert lines[at + 1].startswith("  jpeg: ready, libjpeg-turbo ")
-    assert lines[at + 2] == "    quality 1 to 100, step 0.03125, up"
-    assert lines[at + 3] == '    defaults: subsampling = "4:2:0", progressive = true, optimize = true'
-    assert lines[at + 4].startswith("    in ")
+    assert lines[at + 2].startswith("    JPEG through Pillow and libjpeg-turbo")
+    assert lines[at + 3] == "    quality 1 to 100, step 0.03125, up"
+    assert lines[at + 4] == '    defaults: subsampling = "4:2:0", progressive = true, optimize = true'
+    assert lines[at + 5].startswith("    in ")
     assert lines[-1].startswith(f"{len(family_names())} families: ")
 
 
@@ -38,8 +39,8 @@ def test_what_is_missing_is_told_under_its_name(
     def two() -> tuple[Family, ...]:
         print("a package that prints as it is imported")
         return (
-            Family("first", "built in", "missing", None, None, (), {}, "run: pip install first " * 20),
-            Family("second", "entry point", "broken", None, None, (), {}, "its entry point fails"),
+            Family("first", "built in", None, "missing", None, None, (), {}, "run: pip install first " * 20),
+            Family("second", "entry point", "Second", "broken", None, None, (), {}, "its entry point fails"),
         )
 
     monkeypatch.setattr("stimuli.codecs.listing.list_families", two)
@@ -47,7 +48,7 @@ def test_what_is_missing_is_told_under_its_name(
     out = capsys.readouterr().out
     assert out.startswith("built in:\n  first: missing\n    run: pip install first ")
     assert all(len(line) <= 120 for line in out.splitlines())
-    assert "entry point:\n  second: broken\n    its entry point fails\n" in out
+    assert "entry point:\n  second: broken\n    Second\n    its entry point fails\n" in out
     assert "2 families: 1 missing, 1 broken." in out
 
 
