@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -29,12 +29,16 @@ def pair_conditions(
     """The pairs of a study, each once, in a fixed order.
 
     `same_rate` pairs codecs at one rate point, `adjacent_within` one codec's neighbouring rate points,
-    `adjacent_across` neighbouring rate points of two codecs; `reference` names the hidden original.
+    `adjacent_across` each rate point of a codec with the next one below and above it of another's ladder;
+    `reference` names the hidden original.
     """
     ordered = sorted(conditions, key=lambda condition: (condition.rate_point, condition.codec))
+    ladders: dict[str, list[int]] = defaultdict(list)
+    for condition in ordered:
+        ladders[condition.codec].append(condition.rate_point)
     pairs = []
     for first, second in combinations(ordered, 2):
-        kind = _kind(first, second)
+        kind = _kind(first, second, ladders)
         if kind is not None and getattr(pairing, kind):
             pairs.append(ConditionPair(first.name, second.name, kind))
     if reference is not None:
@@ -42,11 +46,18 @@ def pair_conditions(
     return tuple(pairs)
 
 
-def _kind(first: Condition, second: Condition) -> str | None:
-    apart = abs(first.rate_point - second.rate_point)
+def _kind(first: Condition, second: Condition, ladders: Mapping[str, Sequence[int]]) -> str | None:
+    """The rule that pairs two conditions, of which the first has the lower rate point or the same."""
+    low, high = first.rate_point, second.rate_point
+    if low == high:
+        return "same_rate"
     if first.codec == second.codec:
-        return "adjacent_within" if apart == 1 else None
-    return {0: "same_rate", 1: "adjacent_across"}.get(apart)
+        between = [point for point in ladders[first.codec] if low < point < high]
+        return None if between else "adjacent_within"
+    # The next one of either ladder: ladders need not share a single rate point.
+    next_above = min((point for point in ladders[second.codec] if point > low), default=None)
+    next_below = max((point for point in ladders[first.codec] if point < high), default=None)
+    return "adjacent_across" if high == next_above or low == next_below else None
 
 
 def _highest(ordered: Sequence[Condition]) -> list[Condition]:

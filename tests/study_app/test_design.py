@@ -65,3 +65,33 @@ def test_all_rules_together_connect_every_ladder() -> None:
             [c.name for c in conditions], [(p.condition_a, p.condition_b) for p in pairs]
         )
         assert len(groups) == 1
+
+
+def test_ladders_that_share_no_rate_point_are_paired_with_their_neighbours() -> None:
+    """One codec at the rate points 0, 2 and 4, the other at 1 and 3: each meets the next of the other."""
+    conditions = [
+        *(Condition(f"a@{point}", "a", point, point + 1.0) for point in (0, 2, 4)),
+        *(Condition(f"b@{point}", "b", point, point + 1.0) for point in (1, 3)),
+    ]
+    pairs = {(p.condition_a, p.condition_b): p.kind for p in pair_conditions(conditions, Pairing())}
+    assert pairs == {
+        ("a@0", "a@2"): "adjacent_within",
+        ("a@2", "a@4"): "adjacent_within",
+        ("b@1", "b@3"): "adjacent_within",
+        ("a@0", "b@1"): "adjacent_across",
+        ("b@1", "a@2"): "adjacent_across",
+        ("a@2", "b@3"): "adjacent_across",
+        ("b@3", "a@4"): "adjacent_across",
+    }
+
+
+def test_a_ladder_that_skips_a_rate_point_stays_connected() -> None:
+    conditions = [
+        *(Condition(f"a@{point}", "a", point, point + 1.0) for point in (0, 1, 2)),
+        *(Condition(f"b@{point}", "b", point, point + 1.0) for point in (0, 2)),
+    ]
+    pairs = {(p.condition_a, p.condition_b): p.kind for p in pair_conditions(conditions, Pairing())}
+    assert pairs["b@0", "b@2"] == "adjacent_within"
+    assert pairs["a@0", "b@0"] == pairs["a@2", "b@2"] == "same_rate"
+    assert pairs["a@0", "b@2"] == "adjacent_across"
+    assert pairs["a@1", "b@2"] == pairs["b@0", "a@1"] == "adjacent_across"
