@@ -82,6 +82,8 @@ def test_the_preview_of_avif_is_the_same_codec_but_for_its_speed(photograph: Pix
 EFFECTS: tuple[tuple[str, dict[str, object], dict[str, object]], ...] = (
     ("avif", {"speed": 9}, {"speed": 6}),
     ("avif", {"speed": 9}, {"speed": 9, "subsampling": "4:2:0"}),
+    ("avif", {"speed": 9}, {"speed": 9, "tune": "ssimulacra2"}),
+    ("avif", {"speed": 9, "tune": "ssim"}, {"speed": 9, "tune": "psnr"}),
     ("heic", {"preset": "ultrafast"}, {"preset": "medium"}),
     ("heic", {"preset": "medium"}, {"preset": "medium", "tune": "psnr"}),
     ("heic", {"preset": "ultrafast"}, {"preset": "ultrafast", "chroma": "4:2:0"}),
