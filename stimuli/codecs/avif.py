@@ -59,7 +59,7 @@ class AvifCodec:
             self.preview = AvifCodec({**self.settings, "speed": _PREVIEW_SPEED})
 
     def encode(self, source: Pixels, quality: Mapping[str, float]) -> bytes:
-        """The AVIF file at a whole quality from 0 to 99 and a strength, where the tune has one, from 0 to 200."""
+        """The AVIF file at a whole quality from 0 to 99 and, where the tune has one, a strength to 200."""
         advanced = {"tune": str(self.settings["tune"])}
         if "deltaq_strength" in quality:
             advanced["deltaq-strength"] = str(int(quality["deltaq_strength"]))
