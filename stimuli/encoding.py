@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
@@ -21,6 +23,7 @@ from stimuli.errors import (
     CodecProgramError,
     CodecSettingsError,
     EncodingError,
+    StimuliError,
     StudyFileError,
 )
 from stimuli.files import exclusive, remove_leftovers
@@ -60,6 +63,8 @@ def encode_study(
         with open_workforce(
             count,
             scheduler=scheduler,
+            folder=study.folder / "stimuli",
+            probe=partial(codec_versions, study),
             timeout=study.timeout,
             memory=study.memory,
             isolated=isolated,
@@ -111,6 +116,16 @@ def _encode_study(study: Study, force: Workforce, progress: bool) -> Manifest:
         )
         write_manifest(study.folder, manifest)
     return manifest
+
+
+def codec_versions(study: Study) -> dict[str, str]:
+    """The versions of the study's codecs on this machine, without those that it lacks."""
+    versions: dict[str, str] = {}
+    for spec in study.codecs:
+        if spec.family != RECONSTRUCTIONS:
+            with contextlib.suppress(StimuliError):
+                versions[spec.name] = make_codec(spec.family, spec.settings, study.folder).version
+    return versions
 
 
 def _codec_records(study: Study) -> tuple[CodecRecord, ...]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, TypeVar
 
-from stimuli.parallel import Crash, WorkerPool, run_jobs
+from stimuli.parallel import Crash, WorkerPool
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -27,6 +27,8 @@ def open_workforce(
     workers: int,
     *,
     scheduler: str | None = None,
+    folder: Path | None = None,
+    probe: Callable[[], Mapping[str, str]] | None = None,
     timeout: float | None = None,
     memory: int | None = None,
     isolated: bool = True,
@@ -34,10 +36,17 @@ def open_workforce(
     """Workers for several batches of jobs, ended with the block.
 
     `timeout` is in seconds for one encode or decode, `memory` in MB for one worker. Without `isolated` and
-    with one worker everything runs in this process, unguarded.
+    with one worker everything runs in this process, unguarded. The workers of a `scheduler` must see
+    `folder` and agree in what `probe` gives; raises EncodingError where there is no such scheduler.
     """
     if scheduler is not None:
-        yield _Cluster(scheduler, workers, timeout, memory)
+        # Asking and answering at once over a network is much to import for who does not.
+        from stimuli.cluster import ClusterPool
+
+        with ClusterPool(
+            scheduler, workers, folder=folder, probe=probe, timeout=timeout, memory=memory
+        ) as cluster:
+            yield cluster
     elif workers <= 1 and not isolated:
         yield _ThisProcess()
     else:
@@ -51,24 +60,3 @@ class _ThisProcess:
     ) -> Iterator[tuple[int, Result | Crash]]:
         for i, job in enumerate(jobs):
             yield i, function(job)
-
-
-@dataclass(frozen=True, slots=True)
-class _Cluster:
-    scheduler: str
-    workers: int
-    timeout: float | None
-    memory: int | None
-
-    def run(
-        self, function: Callable[[Job], Result], jobs: Sequence[Job]
-    ) -> Iterator[tuple[int, Result | Crash]]:
-        yield from run_jobs(
-            function,
-            jobs,
-            self.workers,
-            scheduler=self.scheduler,
-            timeout=self.timeout,
-            memory=self.memory,
-            crashes=True,
-        )

@@ -49,12 +49,15 @@ def check(study: Path) -> None:
 @click.option(
     "--workers", type=click.IntRange(min=1), help="Processes that encode; by default one a processor."
 )
-def encode(study: Path, workers: int | None) -> None:
+@click.option(
+    "--scheduler", metavar="ADDRESS", help="A Dask scheduler whose workers encode: tcp://HOST:8786, or local."
+)
+def encode(study: Path, workers: int | None, scheduler: str | None) -> None:
     """Encode every source with every codec at every target; an interrupted run goes on where it stopped."""
     from stimuli.encoding import encode_study
     from stimuli.study import read_study
 
-    manifest = encode_study(read_study(settings_of(study).folder), workers=workers)
+    manifest = encode_study(read_study(settings_of(study).folder), workers=workers, scheduler=scheduler)
     for stimulus in manifest.mismatched():
         click.echo(stimulus.describe())
     click.echo(str(manifest.summary()))
