@@ -264,9 +264,7 @@ def vvencapp(argv: list[str]) -> None:
 
 
 def vvdecapp(argv: list[str]) -> None:
-    given = parse(
-        argv, {"-b": file, "-o": file, "--y4m": None, "-t": whole(-1, 64), "-p": whole(-1, 64)}, 0
-    )
+    given = parse(argv, {"-b": file, "-o": file, "--y4m": None, "-t": whole(-1, 64), "-p": whole(-1, 64)}, 0)
     write_y4m(Path(given["-o"]), decompress(Path(given["-b"]).read_bytes(), b"vvc1"))
 
 
@@ -334,7 +332,9 @@ def python_of_jpegai(argv: list[str]) -> None:
         cfg, options = options[where + 1 : where + 3], options[:where] + options[where + 3 :]
         for name in cfg:
             Path(name).read_text()
-        given = parse(options, {"--set_target_bpp": whole(1, 1000), "-target_device": one_of("cpu", "gpu")}, 0)
+        given = parse(
+            options, {"--set_target_bpp": whole(1, 1000), "-target_device": one_of("cpu", "gpu")}, 0
+        )
         picture = read_picture(Path(source))
         save(target, compress(picture, b"jai1", 1200 / int(given["--set_target_bpp"])))
     elif argv[:2] == ["-m", "src.reco.coders.decoder"]:
