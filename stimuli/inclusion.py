@@ -17,6 +17,7 @@ def with_inclusion(
         return tuple(stimuli)
     there = {(stimulus.source, stimulus.condition): stimulus for stimulus in stimuli}
     failed = {(failure.source, failure.condition) for failure in failures}
+    optional = {spec.name for spec in study.codecs if spec.settings.get("optional") is True}
     points: dict[int, list[Condition]] = {}
     for condition in study.conditions:
         points.setdefault(condition.rate_point, []).append(condition)
@@ -27,6 +28,7 @@ def with_inclusion(
                 f"{condition.codec}: {miss}"
                 for condition in conditions
                 if (miss := _miss((source.name, condition.name), there, failed))
+                and not (condition.codec in optional and (source.name, condition.name) not in there)
             ]
             if misses:
                 reasons |= {(source.name, condition.name): "; ".join(misses) for condition in conditions}

@@ -40,7 +40,9 @@ def measure_picture(job: MetricJob) -> dict[str, float]:
             png_pixels(picture_path(job.folder, sha256).read_bytes())
             for sha256 in (job.reference, job.picture)
         ]
-        measured = measure(pictures[0], pictures[1], lacking)
+        height, width = pictures[1].shape[:2]
+        # A given picture may lack a border of its source: what both have is compared.
+        measured = measure(pictures[0][:height, :width], pictures[1], lacking)
         for name in lacking:
             kept[name] = {name: measured[name]} if name in measured else {}
             cache.keep_metrics(keys[name], kept[name] or {})

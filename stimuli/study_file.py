@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from stimuli.codecs.reconstructions import FAMILY as RECONSTRUCTIONS
-from stimuli.codecs.reconstructions import Reconstruction, Reconstructions
+from stimuli.codecs.reconstructions import Reconstruction, Reconstructions, common_size
 from stimuli.codecs.registry import make_codec
 from stimuli.errors import (
     CodecNotInstalledError,
@@ -19,9 +19,9 @@ from stimuli.errors import (
 )
 from stimuli.goals import given_anchors, plain_goals, targets_of
 from stimuli.match_rule import EACH, MatchRule, read_match_rule
-from stimuli.pictures import inspect_picture, load_picture
+from stimuli.pictures import SHORTEST_SIDE, inspect_picture, load_picture
 from stimuli.source_files import read_sources
-from stimuli.study import DEFAULT_METRICS, REFERENCE, CodecSpec, Pairing, RateBasis, Source, Study
+from stimuli.study import DEFAULT_METRICS, REFERENCE, CodecSpec, Crop, Pairing, RateBasis, Source, Study
 from stimuli.target_keys import check_targets, read_targets
 from stimuli.toml_table import Table
 
@@ -79,7 +79,36 @@ def load_study(path: Path) -> Study:
         problems += _reconstruction_problems(study, whole=False)
     if problems:
         raise StudyFileError(tuple(problems))
-    return study
+    return _with_common_parts(study)
+
+
+def _with_common_parts(study: Study) -> Study:
+    """The study with the shown part of its sources cut to what every cropped reconstruction has too."""
+    shown: dict[str, Crop] = {s.name: s.crop or (0, 0, s.width, s.height) for s in study.sources}
+    sizes = {source.name: (source.width, source.height) for source in study.sources}
+    for spec in study.codecs:
+        if spec.family != RECONSTRUCTIONS or spec.settings.get("crop") is not True:
+            continue
+        for (name, _), cell in reconstructions_of(study, spec).items():
+            info = inspect_picture(cell.path)
+            common = common_size((info.width, info.height), sizes[name])
+            if common is not None:
+                left, top, width, height = shown[name]
+                shown[name] = (left, top, min(width, common[0] - left), min(height, common[1] - top))
+    problems = [
+        f"{study.file}: sources: the shown part of {name!r} lies outside of a cropped reconstruction"
+        for name, (_, _, width, height) in shown.items()
+        if min(width, height) < SHORTEST_SIDE
+    ]
+    if problems:
+        raise StudyFileError(tuple(problems))
+    sources = tuple(
+        replace(
+            source, crop=None if shown[source.name] == (0, 0, *sizes[source.name]) else shown[source.name]
+        )
+        for source in study.sources
+    )
+    return replace(study, sources=sources)
 
 
 def find_problems(study: Study) -> tuple[str, ...]:
@@ -138,25 +167,27 @@ def _reconstruction_problems(study: Study, *, whole: bool) -> list[str]:
         if not cells:
             problems.append(f"{key}.table has no row for any source of the study")
         for (name, _), cell in cells.items():
-            reason = _size_problem(sources[name], cell.path, whole)
+            crops = spec.settings.get("crop") is True
+            reason = _size_problem(sources[name], cell.path, whole, crops)
             if reason:
                 problems.append(f"{key}.pattern: {_relative(cell.path, study.folder)} {reason}")
     return problems
 
 
-def _size_problem(source: Source, path: Path, whole: bool) -> str | None:
+def _size_problem(source: Source, path: Path, whole: bool, crops: bool) -> str | None:
     try:
         info = inspect_picture(path)
         if whole:
             load_picture(path)
     except PictureError as error:
         return error.reason
-    if (info.width, info.height) == (source.width, source.height):
+    sizes = (info.width, info.height), (source.width, source.height)
+    if sizes[0] == sizes[1]:
         return None
-    return (
-        f"is {info.width}x{info.height}, but source {source.name!r} is {source.width}x{source.height}; "
-        "leave this source out or give a reconstruction of its size"
-    )
+    told = f"is {info.width}x{info.height}, but source {source.name!r} is {source.width}x{source.height}"
+    if common_size(*sizes) is None:
+        return f"{told}; leave this source out or give a reconstruction of its size"
+    return None if crops else f"{told}; set crop = true to compare the common part, or give one of its size"
 
 
 def _read_toml(file: Path) -> dict[str, object]:

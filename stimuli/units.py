@@ -9,7 +9,7 @@ from pathlib import Path
 from stimuli.attempts import Attempts, cpu_seconds, is_kept, keep_pixels
 from stimuli.codecs.base import Codec, Scale
 from stimuli.codecs.recipe import shipped_recipes
-from stimuli.codecs.reconstructions import Reconstruction
+from stimuli.codecs.reconstructions import Reconstruction, common_size
 from stimuli.codecs.registry import make_codec
 from stimuli.errors import CodecError, PictureError
 from stimuli.files import sha256_of_file
@@ -24,7 +24,7 @@ from stimuli.matching import (
     match_targets,
 )
 from stimuli.outcomes import Cell, given_stimulus, searched_stimulus
-from stimuli.pictures import load_picture
+from stimuli.pictures import inspect_picture, load_picture
 from stimuli.priors import Prior, prior_from
 from stimuli.study import CodecSpec, Crop, RateBasis, Stimulus
 from stimuli.tries import KeptPicture, TryCache, file_key
@@ -32,11 +32,12 @@ from stimuli.tries import KeptPicture, TryCache, file_key
 
 @dataclass(frozen=True, slots=True)
 class FileJob:
-    """One picture file and the part of it that is shown."""
+    """One picture file and the part of it that is shown; `border` is the size of its source, to be cut to."""
 
     folder: Path
     path: Path
     crop: Crop | None
+    border: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ def read_file(job: FileJob) -> ReadFile | str:
         file_sha256 = sha256_of_file(job.path)
     except OSError as error:
         return f"cannot be read ({error.strerror or error})"
-    key = file_key(file_sha256, job.crop)
+    key = file_key(file_sha256, job.crop if job.border is None else (job.crop, job.border))
     kept = cache.load_picture(key)
     if kept is None or not is_kept(job.folder, kept):
         start = cpu_seconds()
@@ -62,6 +63,8 @@ def read_file(job: FileJob) -> ReadFile | str:
             pixels = load_picture(job.path)
         except PictureError as error:
             return error.reason
+        if job.border is not None:
+            pixels = pixels[: job.border[1], : job.border[0]]
         kept = keep_pixels(job.folder, pixels, job.crop, cpu_seconds() - start)
         cache.keep_picture(key, kept)
     return ReadFile(file_sha256, kept)
@@ -185,17 +188,23 @@ def _turned(family: str, scale: Scale) -> str:
 
 
 def _given(unit: Unit, source: SourceRecord, target: float, given: Reconstruction) -> Stimulus:
-    read = read_file(FileJob(unit.folder, given.path, source.crop))
-    if isinstance(read, str):
-        raise PictureError(given.path, read)
-    picture = read.picture
-    if (picture.width, picture.height) != (source.width, source.height):
+    wanted = (source.width, source.height)
+    info = inspect_picture(given.path)
+    size = (info.width, info.height)
+    common = common_size(size, wanted) if unit.spec.settings.get("crop") is True else None
+    if size != wanted and common is None:
         raise PictureError(
             given.path,
-            f"is {picture.width}x{picture.height}, but source {source.name!r} is "
-            f"{source.width}x{source.height}",
+            f"is {info.width}x{info.height}, but source {source.name!r} is {source.width}x{source.height}",
         )
-    return given_stimulus(unit.cell(source, target), given, picture, None)
+    cut = size != wanted and common is not None
+    read = read_file(FileJob(unit.folder, given.path, source.crop, wanted if cut else None))
+    if isinstance(read, str):
+        raise PictureError(given.path, read)
+    note = None
+    if common is not None and cut:
+        note = f"cropped from {info.width}x{info.height} to {common[0]}x{common[1]}"
+    return given_stimulus(unit.cell(source, target), given, read.picture, note)
 
 
 @dataclass(frozen=True, slots=True)

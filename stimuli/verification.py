@@ -146,11 +146,20 @@ def _source_checks(job: _SourceJob) -> Generator[Deviation, None, None]:
 
 def _stimulus_checks(job: _StimulusJob) -> Generator[Deviation, None, None]:
     stimulus, source, folder = job.stimulus, job.source, job.folder
-    whole = yield from _picture_checks(folder, stimulus.picture_sha256, source.width, source.height)
+    width, height = source.width, source.height
+    try:
+        decoded = None if stimulus.bitstream is not None else _given_again(job)
+    except _DeviationError as error:
+        yield error.deviation
+        return
+    if decoded is not None and stimulus.note is not None:
+        # A given picture that was cropped may lack a border of its source.
+        height, width = decoded.shape[:2]
+    whole = yield from _picture_checks(folder, stimulus.picture_sha256, width, height)
     if stimulus.shown_sha256 != stimulus.picture_sha256:
         yield from _crop_checks(folder, stimulus.shown_sha256, source, whole)
     try:
-        decoded = _given_again(job) if stimulus.bitstream is None else _decoded_again(job)
+        decoded = _decoded_again(job) if decoded is None else decoded
     except _DeviationError as error:
         yield error.deviation
         return
@@ -199,7 +208,9 @@ def _given_again(job: _StimulusJob) -> Pixels:
         if cell.bpp != job.stimulus.bpp:
             told = f"the manifest says {job.stimulus.bpp:g}"
             raise _DeviationError(artefact, f"has {cell.bpp:g} bpp in the table, {told}")
-        return load_picture(cell.path)
+        pixels = load_picture(cell.path)
+        cut = job.stimulus.note is not None
+        return pixels[: job.source.height, : job.source.width] if cut else pixels
     except StimuliError as error:
         raise _DeviationError(artefact, str(error)) from None
 
@@ -272,13 +283,16 @@ def _manifest_reasons(folder: Path, manifest: Manifest) -> Iterator[str]:
 def _inclusion_reasons(manifest: Manifest) -> Iterator[str]:
     """A source and rate point is in for all codecs or left out for all, where one misses it."""
     points = {condition.name: condition.rate_point for condition in manifest.conditions}
-    codecs = Counter(points.values())
+    optional = {codec.name for codec in manifest.codecs if codec.settings.get("optional") is True}
+    needed = Counter(c.rate_point for c in manifest.conditions if c.codec not in optional)
     there = Counter(
-        (s.source, points[s.condition]) for s in manifest.stimuli if s.status in ("matched", "given")
+        (s.source, points[s.condition])
+        for s in manifest.stimuli
+        if s.status in ("matched", "given") and s.codec not in optional
     )
     for stimulus in manifest.stimuli:
         point = points[stimulus.condition]
-        whole = there[stimulus.source, point] == codecs[point]
+        whole = there[stimulus.source, point] == needed[point]
         if stimulus.included != (whole or manifest.study.allow_mismatch):
             is_in = "included" if stimulus.included else "left out"
             yield f"{stimulus.source} {stimulus.condition} is {is_in}, which its source and rate point is not"

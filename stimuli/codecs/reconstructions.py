@@ -29,6 +29,17 @@ class Reconstruction:
     bpp: float
 
 
+#: Pixels that a picture may differ from its source on a side to be the same picture with another border.
+BORDER = 16
+
+
+def common_size(picture: tuple[int, int], source: tuple[int, int]) -> tuple[int, int] | None:
+    """Width and height of the part that both have, None where they differ by more than a border."""
+    if any(abs(p - s) > min(BORDER, s // 8) for p, s in zip(picture, source, strict=True)):
+        return None
+    return min(picture[0], source[0]), min(picture[1], source[1])
+
+
 @dataclass(frozen=True, slots=True)
 class _Row:
     line: int
@@ -43,7 +54,9 @@ class Reconstructions:
 
     `table` is a CSV with the columns `source`, `codec` and `bpp`, and `target_bpp` where rows should not be
     given to the nearest target by the logarithm of their rate. Rows of other sources, other codecs and
-    other targets are passed over: a table may hold more than a study uses.
+    other targets are passed over: a table may hold more than a study uses. With `crop`, pictures that differ
+    from their source by a border are cut to the common part, from the top left. An `optional` codec takes no
+    source and rate point from the others where it lacks a picture.
     """
 
     def __init__(self, settings: Mapping[str, object], folder: Path, name: str) -> None:
@@ -55,6 +68,8 @@ class Reconstructions:
                 "table": Setting("bpp.csv"),
                 "codec": Setting(name),
                 "version": Setting("given"),
+                "crop": Setting(False),
+                "optional": Setting(False),
             },
         )
         self.version = str(self.settings["version"])
