@@ -37,7 +37,7 @@ class Av1Codec:
             },
             fast={"speed": 8},
         )
-        self.scales: tuple[Scale, ...] = (Scale("crf", 1, 63, 1, increasing=False, start=35, slope=0.06),)
+        self.scales: tuple[Scale, ...] = (Scale("crf", 1, 63, 1, increasing=False, start=40, slope=0.06),)
         if self.settings["deltaq_mode"]:
             self.scales += (Scale("deltaq_strength", 0, 200, 1, start=100, slope=0.0015, reach=(0.2, 0.09)),)
         options = self._options({scale.name: scale.first for scale in self.scales})

@@ -32,7 +32,7 @@ class SvtAv1Codec:
     name = "svtav1"
     extension = "obu"
     scales = (
-        Scale("crf", 0.25, 70, 0.25, increasing=False, start=36, slope=0.06),
+        Scale("crf", 0.25, 70, 0.25, increasing=False, start=40, slope=0.06),
         Scale("lambda_scale", 48, 384, 1, increasing=False, start=128, slope=0.0012, reach=(0.06, 0.2)),
     )
 

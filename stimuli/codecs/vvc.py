@@ -31,7 +31,7 @@ class VvcCodec:
     extension = "266"
     padding = 2
     scales = (
-        Scale("qp", 8, 63, 1, increasing=False, start=33, slope=0.125),
+        Scale("qp", 8, 63, 1, increasing=False, start=32, slope=0.125),
         Scale(
             "lambda_modifier",
             0.5,
