@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from stimuli.errors import EncodingError
-from stimuli.guard import TOO_MUCH_MEMORY
+from stimuli.guard import ENDED, TOO_MUCH_MEMORY
 from stimuli.worker import BEGAN, DONE, NOTE, RAISED, READY, read_frame, write_frame
 
 Job = TypeVar("Job")
@@ -204,11 +204,13 @@ class _Worker:
 
     def _listen(self, told: queue.SimpleQueue[tuple[_Worker, bytes | None]]) -> None:
         assert self._process.stdout is not None
-        with contextlib.suppress(OSError, ValueError), self._process.stdout as stdout:
-            while (frame := read_frame(stdout)) is not None:
-                self._heard = time.monotonic()
-                told.put((self, frame))
-        told.put((self, None))
+        try:
+            with contextlib.suppress(OSError, ValueError), self._process.stdout as stdout:
+                while (frame := read_frame(stdout)) is not None:
+                    self._heard = time.monotonic()
+                    told.put((self, frame))
+        finally:
+            told.put((self, None))
 
     def give(self, index: int, job: object, function: Callable[[Any], object]) -> None:
         """Have the worker do a job; that it has died is told by the queue."""
@@ -260,6 +262,8 @@ def _reason(worker: _Worker, memory: int | None) -> str:
     status = worker.status
     if status == TOO_MUCH_MEMORY:
         return f"needed more than {memory} MB"
+    if status == ENDED:
+        return "the worker process told what is no message, perhaps written by a library"
     number = status - 128 if 128 < status < TOO_MUCH_MEMORY else -status
     if number > 0:
         try:

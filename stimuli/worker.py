@@ -19,6 +19,8 @@ from stimuli.programs import end_all
 READY, BEGAN, NOTE, DONE, RAISED = range(5)
 
 _LENGTH = struct.Struct(">Q")
+#: Bytes of a frame, at most: more are no frame but what a library wrote between.
+_LONGEST = 2**32
 _telling = threading.Lock()
 _channel: IO[bytes] | None = None
 
@@ -107,10 +109,12 @@ def write_frame(file: IO[bytes], data: bytes) -> None:
 
 
 def read_frame(file: IO[bytes]) -> bytes | None:
-    """The next bytes of `write_frame`, or None at the end, also in the middle of a frame."""
+    """The next bytes of `write_frame`; None at the end, also amid a frame, and for what can be no frame."""
     head = file.read(_LENGTH.size)
     if len(head) < _LENGTH.size:
         return None
     (length,) = _LENGTH.unpack(head)
+    if length > _LONGEST:
+        return None
     data = file.read(length)
     return data if len(data) == length else None

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,8 +21,11 @@ import pytest
 
 from stimuli import cluster
 from stimuli.cluster import ClusterPool
+from stimuli.encoding import encode_study
 from stimuli.errors import EncodingError, StudyFileError
+from stimuli.manifest import Manifest
 from stimuli.parallel import Crash, run_jobs
+from stimuli.study import read_study
 
 HERE = Path(__file__).parent
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a guard adopt orphans")
@@ -142,6 +146,45 @@ def test_what_nobody_waits_for_ends_on_the_cluster(jobs: ModuleType, scheduler: 
         assert list(pool.run(jobs.work, ["a"])) == [(0, "a")]
 
 
+CLIENT = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {here!r})
+import worker_jobs
+from stimuli.parallel import run_jobs
+pids = Path({pids!r})
+list(run_jobs(worker_jobs.hold_on, [("program", pids), ("busy", pids)], 1, scheduler={scheduler!r}))
+"""
+
+
+@linux_only
+def test_a_client_that_is_killed_leaves_nothing_on_the_cluster(scheduler: str, tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    pids.mkdir()
+    script = tmp_path / "client.py"
+    script.write_text(CLIENT.format(here=str(HERE), pids=str(pids), scheduler=scheduler))
+    client = subprocess.Popen([sys.executable, str(script)])
+    wait_for(lambda: len([path for path in pids.iterdir() if path.read_text().strip()]) == 7)
+    client.kill()
+    client.wait()
+    wait_for(lambda: not any(is_alive(int(path.read_text())) for path in pids.iterdir()))
+
+
+def test_a_study_is_the_same_by_a_cluster(scheduler: str, studies: ModuleType, tmp_path: Path) -> None:
+    def manifest(name: str, scheduler: str | None) -> Manifest:
+        toml = (
+            'name = "small"\ntargets = [1, 2]\nsources = { folder = "sources" }\n[[codecs]]\nname = "jpeg"\n'
+        )
+        folder = studies.write_study(tmp_path / name, toml, studies.photographs(64, 48))
+        made = encode_study(
+            read_study(folder), workers=1, scheduler=scheduler, progress=False, isolated=False
+        )
+        untimed = [replace(stimulus, encode_s=None, decode_s=0.0) for stimulus in made.stimuli]
+        return replace(made, stimuli=tuple(untimed))
+
+    assert manifest("there", scheduler) == manifest("here", None)
+
+
 def test_workers_that_differ_are_named(
     jobs: ModuleType, scheduler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,10 +216,9 @@ def test_a_scheduler_that_cannot_be_used_is_one_line(
 
     monkeypatch.setattr(cluster, "_CONNECT", 0.5)
     for address in ("nonsense", "foo://here:1", "tcp://127.0.0.1:9"):
-        assert line(address).startswith(f"no Dask scheduler answers at {address} (")
-        assert line(address).endswith(
-            "start one with: dask scheduler, and give its address as tcp://HOST:8786"
-        )
+        told = line(address)
+        assert told.startswith(f"no Dask scheduler answers at {address} (")
+        assert told.endswith("); start one with: dask scheduler, and give its address as tcp://HOST:8786")
     monkeypatch.undo()
     with dask("scheduler", tmp_path, *LOOPBACK) as (process, address):
         monkeypatch.setattr(cluster, "_WORKERS", 0.0)

@@ -81,6 +81,14 @@ def test_what_ends_a_worker_costs_its_own_job(jobs: ModuleType, workers: int) ->
     }
 
 
+def test_what_is_no_message_costs_its_own_job(jobs: ModuleType) -> None:
+    reason = "the worker process told what is no message, perhaps written by a library"
+    assert list(run_jobs(jobs.work, ["garble", "a"], 1, crashes=True)) == [
+        (0, Crash(reason, "doing garble")),
+        (1, "a"),
+    ]
+
+
 @linux_only
 def test_memory_has_a_limit(jobs: ModuleType) -> None:
     found = dict(run_jobs(jobs.work, ["fill", "a"], 1, memory=200, crashes=True))

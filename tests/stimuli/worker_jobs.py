@@ -48,6 +48,10 @@ def work(job: str) -> str:
         print("printed")
         os.write(1, b"written")
         subprocess.run([sys.executable, "-c", "print('of a child', input())"], check=False)
+    elif kind == "garble":
+        # What no library should do: write where the messages go.
+        os.write(worker._channel.fileno(), b"hello, world")
+        time.sleep(600)
     elif kind == "raise":
         raise ValueError("three is odd")
     elif kind == "report":
