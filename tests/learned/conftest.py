@@ -38,7 +38,9 @@ def trained(bench: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path
 @pytest.fixture(scope="session")
 def untrained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """`untrained(architecture)`: a folder with `a.pth` and `b.pth`, random networks without tables."""
-    import torch
+    from stimuli.codecs.learned_network import import_torch
+
+    torch = import_torch()
     from compressai.zoo.image import model_architectures
 
     def make(architecture: str) -> Path:
