@@ -93,7 +93,7 @@ def test_both_ends_of_every_scale_can_be_encoded(codec: Codec, photograph: Pixel
 
 
 def test_the_fine_scale_moves_the_size_in_small_steps(codec: Codec) -> None:
-    """To both sides, and near its start by less than 2 %, on a small picture."""
+    """To both sides, and near its start by less than 3 %, on a picture of 12 superblocks."""
     source = np.ascontiguousarray(skimage.data.chelsea()[60:252, 120:376])
     if codec.name == "svtav1":
         codec = make_codec("svtav1", {"preset": 4}, NOWHERE)
@@ -107,7 +107,7 @@ def test_the_fine_scale_moves_the_size_in_small_steps(codec: Codec) -> None:
     assert 0.5 < size(fine.smallest) < 1 - coarse.slope * coarse.step / 2  # type: ignore[operator]
     assert 1 + coarse.slope * coarse.step / 2 < size(fine.largest) < 1.5  # type: ignore[operator]
     near = [size(fine.neighbour(fine.first, steps) or fine.first) for steps in (-3, 3)]
-    assert all(0.98 < share < 1.02 for share in near), near
+    assert all(0.97 < share < 1.03 for share in near), near
 
 
 def test_quarter_steps_of_svt_are_real(photograph: Pixels) -> None:
