@@ -64,9 +64,8 @@ def read_source_targets(
             continue
         rates = [read_target(own, f"{name}[{i}]", item) for i, item in enumerate(items)]
         if len(rates) != len(targets):
-            own.problem(
-                name, f"has {len(rates)} rates, but the study has {len(targets)} targets; give one each"
-            )
+            count = f"{len(rates)} {'rate' if len(rates) == 1 else 'rates'}"
+            own.problem(name, f"has {count}, but the study has {len(targets)} targets; give one each")
         elif None not in rates and sorted(set(rates)) != rates:  # type: ignore[type-var]
             own.problem(name, "must rise from rate to rate, as the targets of the study do")
         else:

@@ -131,10 +131,12 @@ def encode_unit(unit: Unit) -> UnitResult:
         tries[point] = size
         return size
 
+    fixed = _fixed(unit, codec, measure)
+    searched = [target for target in unit.targets if target not in fixed]
     try:
         matches = match_targets(
             codec.scales,
-            [bpp * unit.area / 8 for bpp in unit.targets.values()],
+            [unit.targets[target] * unit.area / 8 for target in searched],
             unit.tolerance,
             measure,
             prior=None if unit.prior is None else unit.prior.at(unit.area),
@@ -145,7 +147,8 @@ def encode_unit(unit: Unit) -> UnitResult:
         raise CodecError(unit.spec.name, reason, source=unit.sources[0].name) from None
     stimuli: list[Stimulus] = []
     failures: list[Failure] = []
-    for target, match in zip(unit.targets, matches, strict=True):
+    found: dict[float, Match | Failed] = {**fixed, **dict(zip(searched, matches, strict=True))}
+    for target, match in ((target, found[target]) for target in unit.targets):
         for i, attempt in enumerate(attempts):
             outcome = _searched(unit, attempt, target, match, first=i == 0)
             if isinstance(outcome, Failure):
@@ -153,6 +156,23 @@ def encode_unit(unit: Unit) -> UnitResult:
             else:
                 stimuli.append(outcome)
     return UnitResult(tuple(stimuli), tuple(failures), prior_from(codec.scales, tries, unit.area))
+
+
+def _fixed(unit: Unit, codec: Codec, measure: Callable[[Point], int]) -> dict[float, Match | Failed]:
+    """The whole of the rate that `match` makes of this codec is that very encode, and no other near it."""
+    if unit.match.codec != unit.spec.name or 1.0 not in unit.targets:
+        return {}
+    point = whole_point(codec, tuple(unit.match.quality.values()))
+    try:
+        size = measure(point)
+    except FailedTry as error:
+        return {1.0: Failed(str(error), 1)}
+    return {1.0: Match(point, size, 0.0, "matched", True, 1)}
+
+
+def whole_point(codec: Codec, values: Point) -> Point:
+    """A value for every scale: those given, and the first ones of the others."""
+    return (*values, *(scale.first for scale in codec.scales[len(values) :]))
 
 
 def _preview(unit: Unit, codec: Codec) -> Callable[[Point], int] | None:
@@ -219,7 +239,7 @@ def anchor_bpp(job: AnchorJob) -> float:
     """Bits per pixel of one encode, as the study counts them; raises CodecError."""
     unit = job.unit
     codec = make_codec(unit.spec.family, unit.spec.settings, unit.folder)
-    point = (*job.point, *(scale.first for scale in codec.scales[len(job.point) :]))
+    point = whole_point(codec, job.point)
     try:
         size = sum(
             Attempts(unit.folder, source, unit.spec, codec, unit.fatal).size(point, unit.rate)
