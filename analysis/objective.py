@@ -106,8 +106,7 @@ def analyse_objective(study: str, stimuli: pd.DataFrame, options: ObjectiveOptio
                 f"the anchor {anchor!r} has no {metric.label} at rates of the {options.rate}: name another "
                 "with --anchor, or leave the metric out with --metric"
             )
-        others = metric_grid(stimuli, metric, other) if has_payload(stimuli) else None
-        results.append(_metric_result(grid, others, anchor, options))
+        results.append(_metric_result(grid, _other_grid(stimuli, metric, other), anchor, options))
     sources = tuple(dict.fromkeys(str(name) for name in stimuli["source"]))
     return ObjectiveResult(study, anchor, codecs, sources, options, tuple(results))
 
@@ -140,6 +139,16 @@ def _asked(stimuli: pd.DataFrame, names: Sequence[str]) -> tuple[ObjectiveMetric
             "the stimuli have no metrics: name some under `metrics` in study.toml and run `matchrate encode`"
         )
     return tuple(metric for metric in measured if not names or metric.name in names)
+
+
+def _other_grid(stimuli: pd.DataFrame, metric: ObjectiveMetric, basis: RateBasis) -> Grid | None:
+    """The cells over the other kind of rate, which is printed beside the one asked for where it can be."""
+    if not has_payload(stimuli):
+        return None
+    try:
+        return metric_grid(stimuli, metric, basis)
+    except NothingToAnalyseError:
+        return None
 
 
 def _metric_result(grid: Grid, others: Grid | None, anchor: str, options: ObjectiveOptions) -> MetricResult:

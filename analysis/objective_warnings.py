@@ -25,6 +25,7 @@ def objective_warnings(result: ObjectiveResult, stimuli: pd.DataFrame) -> tuple[
     lines += _same_pictures(stimuli)
     lines += _unchanged_pictures(result, stimuli)
     lines += _missed_targets(stimuli)
+    lines += _unequal_rates(stimuli)
     lines += _absent(result)
     return tuple(lines)
 
@@ -170,6 +171,9 @@ def _missed_targets(stimuli: pd.DataFrame) -> Iterator[str]:
     else:
         return
     table = stimuli.assign(residual=residual)
+    if "status" in table.columns:
+        # Given pictures were made for no target; they are held against each other.
+        table = table[table["status"] != "given"]
     for codec, rows in table.groupby("codec", sort=False):
         missed = rows[rows["residual"].abs() > MISMATCH]
         if len(missed):
@@ -179,6 +183,27 @@ def _missed_targets(stimuli: pd.DataFrame) -> Iterator[str]:
                 f"{100 * MISMATCH:g} %, the worst by {100 * worst['residual']:+.1f} % "
                 f"({worst['source']} under {worst['condition']}): its curve has the real rates"
             )
+
+
+def _unequal_rates(stimuli: pd.DataFrame) -> Iterator[str]:
+    """Rate points at which given pictures of one source differ in rate from what they are compared with."""
+    label = next((name for name in ("rate_point", "target_bpp") if name in stimuli.columns), None)
+    if label is None or "status" not in stimuli.columns:
+        return
+    apart = []
+    groups = [rows for _, rows in stimuli.groupby(["source", label]) if (rows["status"] == "given").any()]
+    for rows in groups:
+        least, most = rows.iloc[rows["bpp"].to_numpy().argmin()], rows.iloc[rows["bpp"].to_numpy().argmax()]
+        if most["bpp"] > least["bpp"] * (1 + MISMATCH):
+            apart.append((float(most["bpp"] / least["bpp"] - 1), least, most))
+    if apart:
+        share, least, most = max(apart, key=lambda found: found[0])
+        yield (
+            f"rates at one rate point differ by more than {100 * MISMATCH:g} % in {len(apart)} of "
+            f"{counted(len(groups), 'case')} with given pictures, at most by {100 * share:.1f} % "
+            f"({most['source']}: {least['condition']} {least['bpp']:.3g} bpp, {most['condition']} "
+            f"{most['bpp']:.3g} bpp): what is judged there is not quality at equal rates"
+        )
 
 
 def _absent(result: ObjectiveResult) -> Iterator[str]:
