@@ -23,7 +23,7 @@ from stimuli.size_model import Aim, SizeModel
 #: Encodes that one target may cause; the ends of the range come on top.
 MOST_TRIES = 16
 #: Failed encodes that one target may cause, and a source before anything could be measured.
-MOST_FAILURES = 4
+MOST_FAILURES = 6
 #: Residual up to which a reachable miss is called near.
 NEAR = 0.02
 #: Tolerance of the search on a preview: its knots lie where the real tries begin.
@@ -170,9 +170,9 @@ class _Search:
             return
         scale = self.scales[0]
         stride = max(scale.step, width(scale) / 64)
-        for doubling in range(6):
+        for further in (1, 3, 9, 27):
             for sign in (1, -1):
-                value = scale.value_at(scale.coordinate(point[0]) + sign * stride * 2**doubling)
+                value = scale.value_at(scale.coordinate(point[0]) + sign * further * stride)
                 moved = (value, *point[1:])
                 if moved not in self.failures:
                     yield moved

@@ -44,6 +44,11 @@ def near_the_line(model: SizeModel, tries: Tries, aim: Aim) -> Iterator[Point]:
             position = _on_line(model, line, aim, middle)
             if position is not None:
                 yield (scale.value_at(position), value)
+    # The crossing may be that of a spike: then the nearest try is elsewhere, and leads elsewhere.
+    led = model.led(aim.wanted)
+    if abs(led - lines[0][1]) > 4 * stride:
+        yield (scale.value_at(led), *lines[0][0])
+        lines.insert(0, (lines[0][0], led))
     for distance in _DISTANCES:
         for rest, middle in lines:
             for sign in (1, -1):

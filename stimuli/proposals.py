@@ -59,6 +59,14 @@ def next_coarse(model: SizeModel, aim: Aim) -> float | None:
     brackets = model.brackets(aim.wanted)
     if not brackets:
         return _outwards(model, aim)
+    if (
+        aim.spent >= OUTWARDS
+        and min(model.knots, key=lambda knot: abs(knot[1] - aim.wanted)) not in brackets[0]
+    ):
+        # The bracket ends in a spike, for another try came nearer to the target.
+        value = scale.value_at(model.led(aim.wanted))
+        if all(scale.coordinate(value) != knot[0] for knot in model.knots):
+            return value
     for (low, _), (high, _) in brackets:
         if (high - low) * model.slope_near(aim.wanted) < JUMP * aim.tolerance:
             continue

@@ -126,6 +126,11 @@ class SizeModel:
             low, high = (self.coarse.coordinate(end) for end in (self.coarse.smallest, self.coarse.largest))
         return self.crossing(low, high, wanted)
 
+    def led(self, wanted: float) -> float:
+        """The coordinate to which the nearest try leads by the curve's slope."""
+        position, size = min(self.knots, key=lambda knot: abs(knot[1] - wanted))
+        return position + (wanted - size) / self.slope_near(wanted)
+
     def brackets(self, wanted: float) -> list[tuple[tuple[float, float], tuple[float, float]]]:
         """Neighbouring tries between which ln bytes passes `wanted`, the nearest pair first."""
         found = [

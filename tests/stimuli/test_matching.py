@@ -10,7 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stimuli.codecs.base import Scale
-from stimuli.matching import MOST_TRIES, Match, Point, ReversedScaleError, match_targets
+from stimuli.matching import (
+    MOST_FAILURES,
+    MOST_TRIES,
+    Failed,
+    FailedTry,
+    Match,
+    Point,
+    Prior,
+    ReversedScaleError,
+    match_targets,
+    prior_from,
+)
 
 TOLERANCE = 0.01
 
@@ -29,7 +40,9 @@ def search(
         tries[point] = max(1, round(size(*point)))
         return tries[point]
 
-    return match_targets(scales, targets, TOLERANCE, measure), tries
+    matches = match_targets(scales, targets, TOLERANCE, measure)
+    assert all(isinstance(match, Match) for match in matches)
+    return tuple(match for match in matches if isinstance(match, Match)), tries
 
 
 @given(
@@ -242,3 +255,203 @@ def test_scales_snap_into_their_range_and_back(
 def test_impossible_scales_are_refused(low: float, high: float, step: float, log: bool) -> None:
     with pytest.raises(ValueError, match="scale 'q' needs"):
         Scale("q", low, high, step, log=log)
+
+
+def curve(shift: float, lean: float = 1.0) -> Callable[[float], float]:
+    """Sizes of a source of a codec: steep at low qualities, as of JPEG and WebP."""
+    return lambda quality: 900 * math.exp(shift + lean * 4 * math.sqrt(quality / 100))
+
+
+@given(
+    shift=st.floats(-1.5, 1.5),
+    lean=st.floats(0.9, 1.1),
+    area=st.sampled_from([1, 4]),
+    shares=st.lists(st.floats(0.15, 0.85), min_size=2, max_size=5, unique=True),
+)
+def test_a_prior_spares_tries_and_moves_nothing_else(
+    shift: float, lean: float, area: int, shares: list[float]
+) -> None:
+    """Another source of the codec, lighter or heavier and of another area, is met in about two tries."""
+    scale = Scale("q", 0, 100, 0.01)
+    first = curve(0.0)
+    targets = [first(100 * share) for share in (0.1, 0.3, 0.5, 0.7, 0.9)]
+    _, tries = search(first, [scale], targets)
+    prior = prior_from([scale], tries, 1000)
+    assert prior is not None
+    sizes = curve(shift + math.log(area), lean)
+    matches: list[Match | Failed] = []
+    made: list[Point] = []
+
+    def measure(point: Point) -> int:
+        made.append(point)
+        return round(sizes(*point))
+
+    targets = sorted(sizes(100 * share) for share in shares)
+    matches += match_targets([scale], targets, TOLERANCE, measure, prior=prior.at(1000 * area))
+    assert all(isinstance(match, Match) and match.status == "matched" for match in matches)
+    assert len(made) <= 2 + 2 * len(targets)
+
+
+def test_the_first_try_inverts_the_prior_and_the_second_shifts_it() -> None:
+    scale = Scale("q", 0, 100, 0.001)
+    prior = Prior(tuple((q, math.log(curve(0.0)(q) / 500)) for q in range(0, 101, 5)))
+    made: list[float] = []
+
+    def measure(point: Point) -> int:
+        made.append(point[0])
+        return round(curve(0.3)(*point))
+
+    target = curve(0.0)(40)
+    (match,) = match_targets([scale], [target], TOLERANCE, measure, prior=prior.at(500))
+    assert isinstance(match, Match)
+    assert made[0] == pytest.approx(40, abs=0.5)
+    assert curve(0.3)(made[1]) == pytest.approx(target, rel=TOLERANCE)
+    assert match.encodes == len(made) == 2
+
+
+@given(wrong=st.sampled_from(["steep", "flat", "far"]), share=st.floats(0.05, 0.95))
+def test_a_bad_prior_costs_tries_and_no_target(wrong: str, share: float) -> None:
+    scale = Scale("q", 0, 100, 0.01)
+    lean, shift = {"steep": (3.0, 0.0), "flat": (0.2, 0.0), "far": (1.0, 6.0)}[wrong]
+    prior = Prior(tuple((q, math.log(curve(shift, lean)(q))) for q in range(20, 81, 20)))
+    target = curve(0.0)(100 * share)
+    (match,) = match_targets([scale], [target], TOLERANCE, lambda p: round(curve(0.0)(*p)), prior=prior)
+    assert isinstance(match, Match)
+    assert match.status == "matched"
+
+
+def test_a_preview_brackets_and_never_answers() -> None:
+    """Three real tries a target at most, where a preview's sizes follow by a factor."""
+    scales = [Scale("q", 0, 50, 1, start=25), Scale("f", 0, 200, 1, start=100, reach=(0.2, 0.2))]
+
+    def size(quality: float, fine: float) -> float:
+        return 500 * math.exp(5 * math.sqrt(quality / 50) + 0.002 * (fine - 100))
+
+    previews: set[Point] = set()
+    real: dict[Point, int] = {}
+
+    def preview(point: Point) -> int:
+        assert not real, "the preview was asked after a real try"
+        previews.add(point)
+        return round(1.07 * size(*point))
+
+    def measure(point: Point) -> int:
+        real[point] = round(size(*point))
+        return real[point]
+
+    targets = [2000.0, 5000.0, 12000.0, 30000.0]
+    matches = match_targets(scales, targets, TOLERANCE, measure, preview=preview)
+    for match in matches:
+        assert isinstance(match, Match)
+        assert match.status == "matched"
+        assert match.size == real[match.point]
+        assert match.encodes <= 3
+    assert sum(match.previews for match in matches) == len(previews)
+    assert sum(match.encodes for match in matches) == len(real) <= 9
+
+
+def failing(where: Callable[[Point], bool], size: Callable[..., float]) -> Callable[[Point], int]:
+    def measure(point: Point) -> int:
+        if where(point):
+            raise FailedTry(f"crashed at {point}")
+        return round(size(*point))
+
+    return measure
+
+
+@given(hole=st.floats(0, 100), wide=st.floats(0.01, 3), share=st.floats(0.05, 0.95))
+def test_a_hole_is_gone_round(hole: float, wide: float, share: float) -> None:
+    """Points that fail cost tries; a target beside them is met, and others are not touched."""
+    scale = Scale("q", 0, 100, 0.01)
+    sizes = curve(0.0)
+    target = sizes(100 * share)
+    measure = failing(lambda point: abs(point[0] - hole) < wide, sizes)
+    far, near = match_targets([scale], [sizes((hole + 50) % 100 + 0.0), target], TOLERANCE, measure)
+    for match, position in ((far, (hole + 50) % 100), (near, 100 * share)):
+        if abs(position - hole) > wide + 1 and 2 < position < 98:
+            assert isinstance(match, Match)
+            assert match.status == "matched"
+
+
+def test_what_fails_everywhere_gives_the_reason_and_ends_soon() -> None:
+    made: list[Point] = []
+
+    def where(point: Point) -> bool:
+        made.append(point)
+        return True
+
+    answers = match_targets([Scale("q", 0, 100)], [500, 1000, 2000], TOLERANCE, failing(where, curve(0.0)))
+    assert all(isinstance(answer, Failed) and answer.reason.startswith("crashed at") for answer in answers)
+    assert len(made) == sum(answer.encodes for answer in answers) == MOST_FAILURES
+    assert len(set(made)) == len(made)
+
+
+def test_a_target_behind_a_failing_half_is_failed_and_not_called_unreachable() -> None:
+    sizes = curve(0.0)
+    measure = failing(lambda point: point[0] > 60, sizes)
+    low, high = match_targets([Scale("q", 0, 100, 0.1)], [sizes(30), sizes(90)], TOLERANCE, measure)
+    assert isinstance(low, Match)
+    assert low.status == "matched"
+    assert isinstance(high, Failed)
+    assert high.reason.startswith("crashed at")
+
+
+@given(seed=st.integers(0, 50), share=st.floats(0.1, 0.9), turned=st.booleans())
+def test_a_reversed_fine_scale_does_no_harm(seed: int, share: float, turned: bool) -> None:
+    """Coarse steps of 12 %, and a fine scale that does the opposite of what it says."""
+
+    def size(quality: float, fine: float) -> float:
+        return 4000 * 1.12 ** (quality + seed / 50) * math.exp((-0.002 if turned else 0.002) * (fine - 100))
+
+    scales = [Scale("q", 0, 40, 1), Scale("f", 0, 200, 1, start=100, slope=0.002, reach=(0.2, 0.2))]
+    (match,), _ = search(size, scales, [4000 * 1.12 ** (40 * share)])
+    assert match.status == "matched"
+    assert match.encodes <= 12
+
+
+@given(
+    kind=st.sampled_from(["reversed", "plateaus", "stairs", "spikes"]),
+    phase=st.floats(0, 6.28),
+    shares=st.lists(st.floats(0.1, 0.9), min_size=1, max_size=4, unique=True),
+)
+def test_sizes_that_are_not_monotone_give_the_best_try(kind: str, phase: float, shares: list[float]) -> None:
+    """Local reversals, plateaus, jumps and lone spikes: an honest answer within 2 % and the budget."""
+
+    def size(quality: float, effort: float) -> float:
+        wave = math.sin(2 * quality + phase)
+        off = {
+            "reversed": 0.06 * wave,
+            "plateaus": 0.04 * (round(quality + phase) - quality),
+            "stairs": 0.02 * math.floor(wave * 2) / 2,
+            "spikes": 0.3 if wave > 0.97 else 0.0,
+        }[kind]
+        return 5000 * math.exp(0.04 * quality + off + 0.017 * (6 - effort))
+
+    scales = [Scale("q", 0, 100, 0.125), Scale("effort", 4, 6, increasing=False, start=6, slope=0.017)]
+    targets = sorted(5000 * math.exp(4 * share) for share in shares)
+    matches, tries = search(size, scales, targets)
+    for match, target in zip(matches, targets, strict=True):
+        assert match.size == tries[match.point]
+        assert abs(match.residual) == min(abs(size / target - 1) for size in tries.values())
+        assert match.encodes <= MOST_TRIES + 3
+        assert abs(match.residual) <= 0.02
+
+
+def test_the_floor_and_the_ceiling_are_named_over_both_ranges() -> None:
+    """A target between the coarse end and the fine one beyond it is reachable; one past both has a limit."""
+    scales = [Scale("q", 10, 60, 1), Scale("f", 0, 200, 1, start=100, slope=0.001, reach=(0.1, 0.1))]
+
+    def size(quality: float, fine: float) -> float:
+        return 1000 * math.exp(0.08 * quality + 0.001 * (fine - 100))
+
+    between = size(10, 100) * 0.95
+    (match, beyond), tries = search(size, scales, [between, size(10, 0) * 0.9])
+    assert (match.status, match.reachable, match.limit) == ("matched", True, None)
+    assert (beyond.status, beyond.reachable, beyond.limit) == ("unreachable_low", False, tries[(10, 0)])
+    (above,), tries = search(size, scales, [size(60, 200) * 1.5])
+    assert (above.status, above.limit) == ("unreachable_high", tries[(60, 200)])
+
+
+def test_a_prior_needs_a_curve() -> None:
+    assert prior_from([Scale("q", 0, 100)], {(50.0,): 1000}, 10) is None
+    assert prior_from([Scale("q", 0, 100)], {(10.0,): 1000, (90.0,): 1001}, 10) is None
