@@ -228,9 +228,12 @@ def test_a_worker_does_not_outlive_its_guard(jobs: ModuleType) -> None:
 def test_where_no_guard_adopts_a_worker_ends_its_own_programs(
     jobs: ModuleType, tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        pool_module, "_FIRST", f"import stimuli.guard as g; g._prctl = lambda *_: False; {pool_module._FIRST}"
+    # Ending takes a while here, so that a guard that does not wait for it is found out.
+    elsewhere = (
+        "import time, stimuli.guard as g, stimuli.worker as w; g._prctl = lambda *_: False; end = w.end_all; "
+        "w.end_all = lambda: (time.sleep(0.2), end()); "
     )
+    monkeypatch.setattr(pool_module, "_FIRST", elsewhere + pool_module._FIRST)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     pids = tmp_path / "pids"
     pids.mkdir()
