@@ -16,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # `make test DATABASE_URL=postgresql://...` runs the suite on another Postgres.
 export MATCHRATE_TEST_DATABASE_URL = $(DATABASE_URL)
 
-.PHONY: help install demo test check lint types floors pytest browser campaign-coverage bench lock lock-learned learned images clean
+.PHONY: help install demo test check lint types floors pytest browser campaign-coverage bench bench-matching lock lock-learned learned images clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -73,6 +73,9 @@ campaign-coverage: $(STAMP) ## how often intervals cover the truth: the long run
 
 bench: $(STAMP) ## the bootstrap beside loops over choix, in one run
 	$(BIN)/python benchmarks/bootstrap.py
+
+bench-matching: $(STAMP) ## what the search for a bitrate costs and how near it comes, for every codec (ARGS=--fast: sooner)
+	$(BIN)/python benchmarks/matching.py $(ARGS)
 
 lock: $(STAMP) ## pin again what the tests run with (uv from the registry pip is set up for)
 	$(BIN)/python -m pip install --quiet uv

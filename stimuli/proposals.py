@@ -64,9 +64,9 @@ def next_coarse(model: SizeModel, aim: Aim) -> float | None:
         and min(model.knots, key=lambda knot: abs(knot[1] - aim.wanted)) not in brackets[0]
     ):
         # The bracket ends in a spike, for another try came nearer to the target.
-        value = scale.value_at(model.led(aim.wanted))
-        if all(scale.coordinate(value) != knot[0] for knot in model.knots):
-            return value
+        led = scale.value_at(model.led(aim.wanted))
+        if all(scale.coordinate(led) != knot[0] for knot in model.knots):
+            return led
     for (low, _), (high, _) in brackets:
         if (high - low) * model.slope_near(aim.wanted) < JUMP * aim.tolerance:
             continue
