@@ -213,7 +213,7 @@ def test_however_the_parent_ends_nothing_is_left(
 
 
 @linux_only
-def test_a_worker_does_not_outlive_its_guard(jobs: ModuleType) -> None:
+def test_a_worker_does_not_outlive_its_guard(jobs: ModuleType, temporary: Path) -> None:
     with WorkerPool(1) as pool:
         ((_, (_, worker, guard)),) = pool.run(jobs.whereabouts, ["a"])
         os.kill(guard, signal.SIGKILL)
