@@ -104,8 +104,9 @@ def _remarks(manifest: Manifest) -> list[str]:
     if lacking := [name for name in manifest.study.metrics if name not in measured]:
         lines.append(f"{', '.join(lacking)}: measured on no stimulus, as the pictures are too small for it")
     if manifest.failures:
+        number = len(manifest.failures)
         lines.append(
-            f"{counted(len(manifest.failures), 'stimulus', 'stimuli')} could not be made and are missing "
-            f"here: {manifest.failures[0]}"
+            f"{counted(number, 'stimulus', 'stimuli')} could not be made and "
+            f"{'is' if number == 1 else 'are'} missing here: {manifest.failures[0]}"
         )
     return lines

@@ -192,9 +192,9 @@ def test_every_command_says_what_it_does(capsys: pytest.CaptureFixture[str]) -> 
                 yield from walk(inner, [*names, name])
 
     commands = list(walk(cli, []))
-    assert {"init", "check", "encode", "verify", "load", "serve", "export", "analyze", "db", "demo"} == {
-        names[0] for names in commands if names
-    }
+    assert {names[0] for names in commands if names} == {
+        "init", "codecs", "check", "encode", "verify", "rd", "load", "serve", "export", "analyze", "db", "demo",
+    }  # fmt: skip
     for names in commands:
         assert main([*names, "--help"]) == 0
         assert "Usage: matchrate" in capsys.readouterr().out
