@@ -241,6 +241,8 @@ def test_a_cluster_can_be_this_machine(jobs: ModuleType, tmp_path: Path) -> None
     found = list(run_jobs(jobs.work, ["a", "exit", "b"], 2, scheduler="local", crashes=True))
     crash = Crash("the worker process ended itself (exit 3)", "doing exit")
     assert sorted(found, key=str) == [(0, "a"), (1, crash), (2, "b")]
+    ((_, (_, idle, _)),) = run_jobs(jobs.whereabouts, ["a"], 1, scheduler="local")
+    assert not is_alive(idle)
     with ClusterPool("local", 2) as pool:
         results = pool.run(jobs.hold_on, [("nothing", tmp_path), ("sleep", tmp_path), ("busy", tmp_path)])
         assert next(results) == (0, "nothing")
