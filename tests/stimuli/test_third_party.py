@@ -21,8 +21,8 @@ from stimuli.codecs.command import CommandCodec
 from stimuli.codecs.registry import family_names, make_codec
 from stimuli.encoding import encode_study
 from stimuli.errors import (
-    CodecError,
     CodecBrokenError,
+    CodecError,
     CodecSettingsError,
     StimuliError,
     StudyFileError,
