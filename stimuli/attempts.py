@@ -21,6 +21,9 @@ from stimuli.programs import ProgramError
 from stimuli.study import CodecSpec, Crop, RateBasis
 from stimuli.tries import KeptPicture, Try, TryCache, decode_key, pixels_key, try_key
 
+#: The key of `fatal` under which nothing new is begun at all.
+ANYTHING = "*"
+
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
@@ -80,16 +83,16 @@ class Attempts:
             raise CodecError(self._spec.name, str(error), source=self.source.name) from None
         if self._sizes.setdefault(point, len(kept.bitstream)) != len(kept.bitstream):
             sizes = f"{self._sizes[point]} bytes and then {len(kept.bitstream)}"
-            reason = f"gave {sizes} for the same input; run again"
-            raise CodecError(self._spec.name, reason, source=self.source.name)
+            why = f"gave {sizes} for the same input; run again"
+            raise CodecError(self._spec.name, why, source=self.source.name)
         folder = self._folder / "stimuli" / "bitstreams"
         sha256 = write_content(folder, kept.bitstream, self.codec.extension)
         key = decode_key(sha256, self._spec.family, self.codec, self.source.crop)
         picture = self._cache.load_picture(key)
         if picture is None or not is_kept(self._folder, picture):
             told = f"decoding {self._spec.name} of {self.source.name} at {_said(self.quality(point))}"
-            if told in self._fatal:
-                raise CodecError(self._spec.name, f"{told}: {self._fatal[told]}", source=self.source.name)
+            if (reason := self._reason(told)) is not None:
+                raise CodecError(self._spec.name, reason, source=self.source.name)
             note(told)
             start = cpu_seconds()
             pixels = decode_bitstream(self.codec, self._spec.name, self.source, kept.bitstream)
@@ -98,10 +101,14 @@ class Attempts:
             self._cache.keep_picture(key, picture)
         return Decoded(kept, sha256, picture)
 
+    def _reason(self, told: str) -> str | None:
+        """Why this is not begun again, None where nothing speaks against it."""
+        return f"{told}: {self._fatal[told]}" if told in self._fatal else self._fatal.get(ANYTHING)
+
     def _encode(self, quality: Mapping[str, float]) -> Try:
         told = f"encoding {self.source.name} with {self._spec.name} at {_said(quality)}"
-        if told in self._fatal:
-            raise FailedTry(f"{told}: {self._fatal[told]}")
+        if (reason := self._reason(told)) is not None:
+            raise FailedTry(reason)
         note(told)
         start = cpu_seconds()
         try:

@@ -38,12 +38,20 @@ _PATIENCE = 10.0
 _LOOK = 0.5
 
 
+TOO_LONG = "was ended after"
+
+
 @dataclass(frozen=True, slots=True)
 class Crash:
     """A job that ended its worker, or that was ended: why, and the last thing that it told with `note`."""
 
     reason: str
     note: str | None
+
+    @property
+    def is_hang(self) -> bool:
+        """Whether the job was ended because it took too long."""
+        return self.reason.startswith(TOO_LONG)
 
 
 class UnwantedError(Exception):
@@ -161,7 +169,7 @@ class WorkerPool:
                 continue
             for worker in self._workers:
                 if worker.seconds_left(self._timeout) <= 0:
-                    worker.end(f"was ended after {worker.allowed(self._timeout):g} s")
+                    worker.end(f"{TOO_LONG} {worker.allowed(self._timeout):g} s")
             if unwanted is not None and unwanted():
                 raise UnwantedError
 

@@ -204,6 +204,8 @@ def _turned(family: str, scale: Scale) -> str:
     """What a researcher writes to turn the direction of a scale round."""
     if family == "command" or family in shipped_recipes():
         return f'direction = "{"down" if scale.increasing else "up"}" in `{scale.name}`'
+    if family == "learned":
+        return "checkpoints from the lowest to the highest rate"
     return f"increasing={not scale.increasing} in its Scale"
 
 

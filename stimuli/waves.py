@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from stimuli.attempts import ANYTHING
 from stimuli.errors import CodecError
 from stimuli.manifest import Failure
 from stimuli.parallel import Crash
 from stimuli.units import Unit, UnitResult, encode_unit
 from stimuli.workforce import Workforce
 
-#: How often a unit may end its worker before it is given up whole.
+#: How often a unit may end its worker, and how often be ended for its slowness, before it begins nothing new.
 MOST_CRASHES = 24
+MOST_HANGS = 3
 
 
 def run_waves(
@@ -60,10 +62,17 @@ def _run(units: Mapping[int, Unit], force: Workforce, done: Callable[[Unit], Non
 
 
 def _without_the_fatal(unit: Unit, crash: Crash) -> Unit | None:
-    """The unit without the thing that ended its worker; None when that is not known or happens too often."""
-    if crash.note is None or crash.note in unit.fatal or len(unit.fatal) >= MOST_CRASHES:
+    """The unit without the thing that ended its worker; None when that is not known, or was left out already.
+
+    After too many crashes it only finishes what it has tries for.
+    """
+    if crash.note is None or crash.note in unit.fatal or ANYTHING in unit.fatal:
         return None
-    return replace(unit, fatal={**unit.fatal, crash.note: crash.reason})
+    fatal = {**unit.fatal, crash.note: crash.reason}
+    hangs = sum(reason == crash.reason for reason in fatal.values()) if crash.is_hang else 0
+    if len(fatal) >= MOST_CRASHES or hangs >= MOST_HANGS:
+        fatal[ANYTHING] = f"given up after it happened {len(fatal)} times: {crash.note}: {crash.reason}"
+    return replace(unit, fatal=fatal)
 
 
 def _given_up(unit: Unit, crash: Crash) -> UnitResult:

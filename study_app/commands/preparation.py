@@ -60,6 +60,8 @@ def encode(study: Path, workers: int | None, scheduler: str | None) -> None:
     manifest = encode_study(read_study(settings_of(study).folder), workers=workers, scheduler=scheduler)
     for stimulus in manifest.mismatched():
         click.echo(stimulus.describe())
+    for failure in manifest.failures:
+        click.echo(str(failure))
     click.echo(str(manifest.summary()))
 
 

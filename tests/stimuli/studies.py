@@ -99,6 +99,16 @@ def install_thin_codec(site: Path) -> Path:
     return site
 
 
+def install_brittle_codec(site: Path) -> Path:
+    """The module of `brittlecodec.py` and its dist-info in `site`; put that on sys.path to install it."""
+    info = site / "brittlecodec-1.0.dist-info"
+    info.mkdir(parents=True)
+    shutil.copy(THIRD_PARTY / "brittlecodec.py", site)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: brittlecodec\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[matchrate.codecs]\nbrittle = brittlecodec:BrittleCodec\n")
+    return site
+
+
 def pico_study(folder: Path) -> Path:
     """PICO, HiFiC, DCVC-RT, VVC and BPG on the three Kodak scenes, as they were published."""
     scenes = ("kodak_kodim04", "kodim15", "kodim23")
