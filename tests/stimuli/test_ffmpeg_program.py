@@ -1,4 +1,4 @@
-"""The ffmpeg of a wheel as a program: which one is run, what is told when it fails, and nothing left behind."""
+"""The ffmpeg of a wheel as a program: which one runs, what is told of failures, and nothing left behind."""
 
 from __future__ import annotations
 
