@@ -2,7 +2,7 @@
 
 The package's maps, weights and colour space are those of the reference program (Sneyers 2022, version 2.1 of
 2023), and its edges are not: it mirrors the picture sideways where the reference sees nothing beyond it, and
-a picture under 256 pixels gets one scale too few, which moves every weight. That is 1 point on a Kodak
+a picture under 225 pixels gets one scale too few, which moves every weight. That is 1 point on a Kodak
 picture and 30 points on a small one. docs/metrics.md has the figures.
 """
 
