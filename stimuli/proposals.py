@@ -188,7 +188,8 @@ def _in_column(
             return _FINE_ERROR / 2 * min(abs(knot[1] - aim.wanted) for knot in (left, right)), at
     best: tuple[float, float] | None = None
     for edge, end in ((knots[0], _range(fine)[0]), (knots[-1], _range(fine)[1])):
-        slope = model.fine_slope(value, end > fine.coordinate(fine.first))
+        zero = fine.coordinate(fine.first)
+        slope = model.fine_slope(value, (edge[0] if edge[0] != zero else end) > zero)
         need, reach = aim.wanted - edge[1], slope * (end - edge[0])
         if edge[0] == end or need * reach <= 0:
             continue
