@@ -406,7 +406,7 @@ def test_a_reversed_fine_scale_does_no_harm(seed: int, share: float, turned: boo
     scales = [Scale("q", 0, 40, 1), Scale("f", 0, 200, 1, start=100, slope=0.002, reach=(0.2, 0.2))]
     (match,), _ = search(size, scales, [4000 * 1.12 ** (40 * share)])
     assert match.status == "matched"
-    assert match.encodes <= 12
+    assert match.encodes <= MOST_TRIES
 
 
 @given(
