@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from stimuli.pictures import Pixels
 
@@ -67,6 +66,9 @@ def _scale(package: Any, original: Floats, distorted: Floats) -> Any:
 
 def _blurred(plane: Floats) -> Floats:
     """A plane blurred along both sides, with nothing (zero) beyond its edges."""
+    # Imported here: every reader of a study.toml needs the names of the metrics, and not SciPy.
+    from scipy import ndimage
+
     rows = ndimage.correlate1d(plane, _kernel(), axis=0, mode="constant")
     return np.asarray(ndimage.correlate1d(rows, _kernel(), axis=1, mode="constant"))
 
