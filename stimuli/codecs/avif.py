@@ -28,7 +28,7 @@ class AvifCodec:
     """libaom, tuned for still pictures, on one thread because the number of threads changes its bits.
 
     The quality moves the size by about 6 % a step, so the strength of the quantiser's adaptation (about
-    0.16 % a unit) is the fine scale; 100 is libaom's own default. The tunes for SSIM and PSNR have none.
+    0.26 % a unit) is the fine scale; 100 is libaom's own default. The tunes for SSIM and PSNR have none.
     """
 
     name = "avif"
