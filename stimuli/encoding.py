@@ -32,6 +32,7 @@ from stimuli.inclusion import with_inclusion
 from stimuli.machine import this_machine
 from stimuli.manifest import FORMAT, CodecRecord, Failure, Manifest, SourceRecord, StudyRecord, write_manifest
 from stimuli.measuring import with_metrics
+from stimuli.metrics import missing_metrics
 from stimuli.parallel import Crash, worker_count
 from stimuli.study import CodecSpec, Source, Stimulus, Study
 from stimuli.units import AnchorJob, FileJob, ReadFile, Unit, anchor_bpp, read_file
@@ -149,6 +150,8 @@ def _codec_records(study: Study) -> tuple[CodecRecord, ...]:
             problems.append(f"{where}.{error}")
         except (TypeError, ValueError) as error:
             problems.append(f"{where}.settings cannot be written into a manifest ({error})")
+    # Metrics come last in a run, and a missing one is said before it.
+    problems += [f"{study.file}: {missing}" for missing in missing_metrics(study.metrics)]
     if problems:
         raise StudyFileError(tuple(problems))
     return tuple(records)

@@ -38,6 +38,12 @@ def missing_metric(name: str) -> str | None:
     return None
 
 
+def missing_metrics(names: Sequence[str]) -> tuple[str, ...]:
+    """A line for each metric that a study cannot have on this machine."""
+    found = [missing for name in names if (missing := missing_metric(name)) is not None]
+    return tuple(f"metrics: {missing}, or leave it out of `metrics`" for missing in found)
+
+
 def metric_version(name: str) -> str:
     """What a value depends on beside the pictures; raises MetricError where the metric is missing."""
     _require(name)

@@ -113,6 +113,8 @@ def _with_common_parts(study: Study) -> Study:
 
 def find_problems(study: Study) -> tuple[str, ...]:
     """What reading every picture whole and making every codec finds, one line each."""
+    from stimuli.metrics import missing_metrics
+
     problems: list[str] = []
     for i, spec in enumerate(study.codecs):
         if spec.family == RECONSTRUCTIONS:
@@ -125,6 +127,7 @@ def find_problems(study: Study) -> tuple[str, ...]:
             problems.append(f"{study.file}: codecs[{i}].family ({spec.name}): {error}")
         except CodecSettingsError as error:
             problems.append(f"{study.file}: codecs[{i}].{error}")
+    problems += [f"{study.file}: {missing}" for missing in missing_metrics(study.metrics)]
     for source in study.sources:
         try:
             load_picture(source.path)

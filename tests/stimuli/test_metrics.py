@@ -6,7 +6,10 @@ import importlib.metadata
 import importlib.util
 import pickle
 from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +18,11 @@ import skimage.data
 from scipy import ndimage
 
 from stimuli import metrics, video_metrics
-from stimuli.errors import CodecNotInstalledError, MetricError
+from stimuli.encoding import encode_study
+from stimuli.errors import CodecNotInstalledError, MetricError, StudyFileError
 from stimuli.metrics import METRICS, measure, metric_version, missing_metric
 from stimuli.programs import ProgramError
+from stimuli.study import check_study, read_study
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -171,6 +176,27 @@ def test_what_is_missing_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch)
         metric_version("ssimulacra2")
     # It crosses from worker processes.
     assert str(pickle.loads(pickle.dumps(caught.value))) == said
+
+
+def test_a_study_is_told_of_a_missing_metric_before_it_is_encoded(
+    studies: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_ffmpeg() -> None:
+        raise CodecNotInstalledError("ffmpeg", "run: pip install imageio-ffmpeg")
+
+    toml = 'name = "m"\nmetrics = ["psnr", "xpsnr"]\ntargets = [1, 2]\nsources = { folder = "sources" }\n'
+    folder = studies.write_study(tmp_path / "study", toml + '[[codecs]]\nname = "jpeg"\n')
+    study = read_study(folder)
+    monkeypatch.setattr(metrics, "find_ffmpeg", no_ffmpeg)
+    for refuse in (check_study, partial(encode_study, workers=1, isolated=False, progress=False)):
+        with pytest.raises(StudyFileError) as caught:
+            refuse(study)
+        (line,) = caught.value.problems
+        assert line == (
+            f"{study.file}: metrics: metric 'xpsnr' is not installed; run: pip install imageio-ffmpeg, "
+            "or leave it out of `metrics`"
+        )
+    assert not list((folder / "stimuli").glob("tries/*"))
 
 
 def test_versions_name_what_a_value_depends_on() -> None:
