@@ -54,6 +54,22 @@ def test_migrations_travel_inside_the_application(unpacked: Path) -> None:
     assert (unpacked / "study_app" / "migrations" / "env.py").exists()
 
 
+def test_the_unpacked_wheel_has_the_recipes(unpacked: Path, tmp_path: Path) -> None:
+    """They are read as package data: what counts is what an installed Matchrate finds."""
+    code = "import stimuli.codecs.recipe as r; print(r.__file__, *r.shipped_recipes())"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(unpacked)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    where, *names = done.stdout.split()
+    assert where.startswith(str(unpacked))
+    assert names == sorted(path.stem for path in (ROOT / "stimuli" / "recipes").glob("*.toml"))
+
+
 def test_the_unpacked_wheel_migrates_a_database(unpacked: Path, tmp_path: Path) -> None:
     """From outside the checkout, with the wheel first on the path, a schema is made and checked."""
     environment = {**os.environ, "PYTHONPATH": str(unpacked)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -87,6 +88,26 @@ def test_recipes_are_families() -> None:
     for recipe in shipped_recipes().values():
         assert {"title", "homepage", "licence", "get", "threads"} <= set(recipe.texts), recipe.name
         assert Path(recipe.file or "").stem == recipe.name
+
+
+def test_the_table_in_the_docs_says_of_every_recipe_whether_it_was_run() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text()
+    rows = {line.split("`")[1]: line for line in text.splitlines() if line.startswith("| `")}
+    for name, recipe in shipped_recipes().items():
+        assert ("not run by us" in rows[name]) == ("not_run" in recipe.texts), name
+        assert (" @ " in rows[name]) == ("not_run" not in recipe.texts), name
+
+
+def test_the_recipe_in_the_docs_is_one(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text()
+    blocks = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "mine.toml").write_text(next(block for block in blocks if "[settings.speed]" in block))
+    for name in ("myenc", "mydec"):
+        (tmp_path / name).write_text("#!/bin/sh\necho myenc version 3\n")
+        (tmp_path / name).chmod(0o755)
+    given = {"recipe": "mine.toml", "encoder": "./myenc", "decoder": "./mydec", "fast": True}
+    codec = make_codec("command", given, tmp_path)
+    assert (codec.version, codec.settings["speed"]) == ("3", 6)
 
 
 @pytest.mark.usefixtures("on_path")

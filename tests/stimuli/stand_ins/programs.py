@@ -287,6 +287,7 @@ def reference_encoder(name: str) -> Callable[[list[str]], None]:
                 "--SourceHeight=": whole(1, 20000),
                 "--FrameRate=": whole(1, 300),
                 "--FramesToBeEncoded=": one_of("1"),
+                "--TemporalSubsampleRatio=": one_of("1", "8"),
                 "--InputBitDepth=": one_of("8", "10"),
                 "--InternalBitDepth=": one_of("8", "10"),
                 "--OutputBitDepth=": one_of("8", "10"),
