@@ -16,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # `make test DATABASE_URL=postgresql://...` runs the suite on another Postgres.
 export MATCHRATE_TEST_DATABASE_URL = $(DATABASE_URL)
 
-.PHONY: help install demo test check lint types floors pytest browser campaign-coverage bench bench-matching lock lock-learned learned images clean
+.PHONY: help install demo test check lint types floors pytest browser campaign-coverage bench bench-matching campaign-matching campaign-codecs lock lock-learned learned images clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -76,6 +76,12 @@ bench: $(STAMP) ## the bootstrap beside loops over choix, in one run
 
 bench-matching: $(STAMP) ## what the search for a bitrate costs and how near it comes, for every codec (ARGS=--fast: sooner)
 	$(BIN)/python benchmarks/matching.py $(ARGS)
+
+campaign-matching: $(STAMP) ## every wheel codec in one study, encoded on several processes and on one: half an hour or more
+	$(BIN)/python benchmarks/wheel_codecs.py $(ARGS)
+
+campaign-codecs: $(STAMP) ## published reconstructions (RECONSTRUCTIONS=DIR) and every wheel codec to a BD-rate table
+	$(BIN)/python benchmarks/codec_study.py "$(RECONSTRUCTIONS)" $(ARGS)
 
 lock: $(STAMP) ## pin again what the tests run with (uv from the registry pip is set up for)
 	$(BIN)/python -m pip install --quiet uv
