@@ -50,7 +50,7 @@ def _analyse(argv: Sequence[str] | None) -> int:
         total=total, desc="resampling", unit="fit", disable=not sys.stderr.isatty(), leave=False
     ) as bar:
         result = analyse_study(tables, options, progress=bar.update)
-    document = results_document(result, command_line(arguments, options, folder))
+    document = results_document(result, command_line(arguments, result.options, folder))
     report = write_outputs(document, folder)
     try:
         _say(document, report)

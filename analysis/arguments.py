@@ -35,8 +35,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--rate",
         choices=("file", "payload"),
-        default="file",
-        help="bits of the file, or without its container",
+        help="bits of the file, or without its container (default: what the study matched)",
     )
     made.add_argument(
         "--rate-mean",

@@ -194,6 +194,7 @@ def _score(score: ConditionScore, rate_mean: str) -> dict[str, Any]:
     return {
         "condition": score.condition,
         "codec": score.codec,
+        "rate_point": score.rate_point,
         "target_bpp": _number(score.target_bpp),
         "bpp": _number(bpp),
         "bpp_geometric": _number(score.bpp_geometric),

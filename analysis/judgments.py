@@ -191,8 +191,8 @@ def _check_stimuli(raw: RawTable, stimuli: pd.DataFrame) -> None:
         return f"source {row['source']!r} stands twice under condition {row['condition']!r}"
 
     refuse_rows(raw, "condition", twice, again)
-    for column in ("codec", "role", "target_bpp"):
-        # A condition is one codec at one rate point, on every source.
+    for column in ("codec", "role"):
+        # A condition is one codec at one rate point, on every source; what that is in bpp may differ.
         usual = stimuli.groupby("condition")[column].transform("first")
         other = ((stimuli[column] != usual) & ~(stimuli[column].isna() & usual.isna())).to_numpy()
 
@@ -203,6 +203,10 @@ def _check_stimuli(raw: RawTable, stimuli: pd.DataFrame) -> None:
             )
 
         refuse_rows(raw, column, other, differs)
+    bases = sorted(set(stimuli["rate"].dropna()))
+    if len(bases) > 1:
+        another = (stimuli["rate"].notna() & (stimuli["rate"] != bases[0])).to_numpy()
+        refuse_rows(raw, "rate", another, lambda _: f"{bases[1]!r} where other stimuli have {bases[0]!r}")
 
 
 def _check_judgments(raw: RawTable, judgments: pd.DataFrame, stimuli: pd.DataFrame) -> None:

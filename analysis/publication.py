@@ -19,8 +19,9 @@ _BD_COLUMNS = (
     "censored_replicates", "other_mean_percent",
 )  # fmt: skip
 _SCORE_COLUMNS = (
-    "condition", "codec", "target_bpp", "bpp", "bpp_geometric", "bpp_arithmetic", "sources", "judgments",
-    "elo", "elo_low", "elo_high", "elo_low_99", "elo_high_99", "standard_error", "model_standard_error",
+    "condition", "codec", "rate_point", "target_bpp", "bpp", "bpp_geometric", "bpp_arithmetic", "sources",
+    "judgments", "elo", "elo_low", "elo_high", "elo_low_99", "elo_high_99", "standard_error",
+    "model_standard_error",
 )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from analysis.errors import NothingToAnalyseError, counted
 from analysis.judgments import StudyTables
+from analysis.rate_points import common_target, rate_points
 
 RateMean = Literal["geometric", "arithmetic"]
 #: Bits of the whole file, or of the payload without its container.
@@ -40,13 +41,16 @@ class ConditionRates:
     conditions: tuple[str, ...]
     codecs: tuple[str, ...]
     targets: NDArray[np.float64]
+    """The target in bpp that all sources of a condition share; NaN where each has its own, or none has."""
+    points: tuple[str, ...]
+    """The label of each condition's rate point, the same for all codecs that have it."""
     sources: tuple[str, ...]
     log_bpp: NDArray[np.float64]
     left_out: tuple[Cell, ...] = ()
     reference: str | None = None
     """The hidden original, which has no rate."""
     mismatched: int = 0
-    """Stimuli whose rate is further than 2 % from their target."""
+    """Stimuli whose rate, as the study matched it, is further than 2 % from their own target."""
     never_judged: tuple[str, ...] = ()
     """Conditions of codecs that no judgment names: they are not compared, so they leave no source out."""
 
@@ -85,8 +89,13 @@ class ConditionRates:
         return {codec: tuple(sorted(by_codec[codec], key=rate.__getitem__)) for codec in sorted(by_codec)}
 
 
-def condition_rates(tables: StudyTables, basis: RateBasis = "file") -> ConditionRates:
-    """Rates of the scored conditions over shared sources.
+def study_basis(tables: StudyTables) -> RateBasis:
+    """What the study matched and counts: what its table says, else the whole file."""
+    return "payload" if (tables.stimuli["rate"] == "payload").any() else "file"
+
+
+def condition_rates(tables: StudyTables, basis: RateBasis | None = None) -> ConditionRates:
+    """Rates of the scored conditions over shared sources; `basis` is by default the study's own.
 
     A source counts at a rate point only if every codec with that rate point has a stimulus of it there, and
     if every codec has a stimulus of it at all. A stimulus that missed its target and was never judged counts
@@ -97,6 +106,7 @@ def condition_rates(tables: StudyTables, basis: RateBasis = "file") -> Condition
     scored = stimuli[stimuli["role"] == "scored"]
     if scored.empty:
         raise NothingToAnalyseError(f"{tables.origin}: the stimuli table has no row with role scored")
+    basis = basis or study_basis(tables)
     reference = stimuli.loc[stimuli["role"] == "reference", "condition"]
     sources = tuple(sorted(set(stimuli.loc[stimuli["role"].isin(["scored", "reference"]), "source"])))
     compared = scored["codec"].isin(_judged_codecs(tables, scored))
@@ -105,17 +115,21 @@ def condition_rates(tables: StudyTables, basis: RateBasis = "file") -> Condition
     by_condition = scored.drop_duplicates("condition").set_index("condition").sort_index()
     conditions = tuple(by_condition.index)
     codecs = tuple(by_condition["codec"])
-    targets = by_condition["target_bpp"].to_numpy(dtype=float)
-    present = scored[~_never_shown(tables, scored)]
-    log_bpp = np.full((len(conditions), len(sources)), np.nan)
     row, column = ({name: i for i, name in enumerate(names)} for names in (conditions, sources))
-    log_bpp[present["condition"].map(row), present["source"].map(column)] = np.log(present["bpp"])
-    # Targets are bits of the file, whatever the curves are drawn over.
-    missed = np.abs(np.exp(log_bpp) / targets[:, None] - 1.0) > MISMATCH
-    if basis == "payload":
-        payload = np.log(_payload_bpp(tables, present))
-        log_bpp[present["condition"].map(row), present["source"].map(column)] = payload
-    left_out = _left_out(conditions, codecs, targets, sources, log_bpp)
+
+    def grid(rows: pd.DataFrame, values: pd.Series | NDArray[np.float64]) -> NDArray[np.float64]:
+        made = np.full((len(conditions), len(sources)), np.nan)
+        made[rows["condition"].map(row), rows["source"].map(column)] = values
+        return made
+
+    targets = grid(scored, scored["target_bpp"].astype(float))
+    points = rate_points(conditions, codecs, targets)
+    present = scored[~_never_shown(tables, scored)]
+    # A stimulus is judged against its target in the bits that the study matched, whatever curves count.
+    missed = np.abs(grid(present, _matched_bpp(tables, present)) / targets - 1.0) > MISMATCH
+    bpp = present["bpp"].to_numpy(dtype=float) if basis == "file" else _payload_bpp(tables, present)
+    log_bpp = grid(present, np.log(bpp))
+    left_out = _left_out(conditions, codecs, points, sources, log_bpp)
     for cell in left_out:
         log_bpp[[row[condition] for condition in cell.conditions], column[cell.source]] = np.nan
     empty = ~np.isfinite(log_bpp).any(axis=1)
@@ -126,22 +140,42 @@ def condition_rates(tables: StudyTables, basis: RateBasis = "file") -> Condition
             "remove it from the stimuli and the judgments, or add the missing stimuli"
         )
     used = np.isfinite(log_bpp)
-    name = None if reference.empty else str(reference.iloc[0])
     return ConditionRates(
-        conditions,
-        codecs,
-        targets,
-        sources,
-        log_bpp,
-        left_out,
-        name,
-        int((missed & used).sum()),
-        never_judged,
+        conditions=conditions,
+        codecs=codecs,
+        targets=np.array([common_target(own) for own in targets]),
+        points=points,
+        sources=sources,
+        log_bpp=log_bpp,
+        left_out=left_out,
+        reference=None if reference.empty else str(reference.iloc[0]),
+        mismatched=int((missed & used).sum()),
+        never_judged=never_judged,
     )
 
 
+def payload_unknown(tables: StudyTables) -> pd.DataFrame:
+    """The scored stimuli whose payload is not known: rates of it cannot be given."""
+    scored = tables.stimuli[tables.stimuli["role"] == "scored"]
+    scored = scored[scored["codec"].isin(_judged_codecs(tables, scored))]
+    return scored[~(_payload_or_nan(scored) > 0)]
+
+
+def _payload_or_nan(rows: pd.DataFrame) -> NDArray[np.float64]:
+    return (8 * rows["payload_bytes"] / (rows["width"] * rows["height"])).to_numpy(dtype=float)
+
+
+def _matched_bpp(tables: StudyTables, rows: pd.DataFrame) -> NDArray[np.float64]:
+    """The rate that each stimulus was matched by; a given picture is known by its bpp alone."""
+    bpp = rows["bpp"].to_numpy(dtype=float)
+    if study_basis(tables) == "file":
+        return bpp
+    payload = _payload_or_nan(rows)
+    return np.where(payload > 0, payload, bpp)
+
+
 def _payload_bpp(tables: StudyTables, present: pd.DataFrame) -> NDArray[np.float64]:
-    bpp = (8 * present["payload_bytes"] / (present["width"] * present["height"])).to_numpy(dtype=float)
+    bpp = _payload_or_nan(present)
     unknown = np.flatnonzero(~(bpp > 0))
     if len(unknown):
         first = present.iloc[int(unknown[0])]
@@ -176,7 +210,7 @@ def _never_shown(tables: StudyTables, scored: pd.DataFrame) -> NDArray[np.bool_]
 def _left_out(
     conditions: tuple[str, ...],
     codecs: tuple[str, ...],
-    targets: NDArray[np.float64],
+    points: tuple[str, ...],
     sources: tuple[str, ...],
     log_bpp: NDArray[np.float64],
 ) -> tuple[Cell, ...]:
@@ -184,13 +218,13 @@ def _left_out(
     has_source = {
         codec: set(np.flatnonzero(made[[c == codec for c in codecs]].any(axis=0))) for codec in set(codecs)
     }
-    points: dict[str, list[int]] = {}
-    for i, condition in enumerate(conditions):
-        # Without a target a condition is a rate point of its own.
-        points.setdefault(f"{targets[i]:g} bpp" if np.isfinite(targets[i]) else condition, []).append(i)
+    by_point: dict[str, list[int]] = {}
+    for i, point in enumerate(points):
+        by_point.setdefault(point, []).append(i)
     cells = []
-    for point, members in points.items():
+    for point, members in by_point.items():
         for s, source in enumerate(sources):
+            # Only the codecs that have this rate point are asked: ladders may differ.
             lacking = {codecs[i] for i in members if not made[i, s]}
             lacking |= {codec for codec, has in has_source.items() if s not in has}
             if lacking:

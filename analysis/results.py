@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from analysis.curves import Curve, Floats
 from analysis.elo import ELO_PER_LOGIT, elo
 from analysis.errors import AnalysisError, NeverJudgedCodecError, UnknownCodecError, UnknownConditionError
 from analysis.judgments import Comparisons, StudyTables, select_comparisons
-from analysis.rates import MEANS_DIFFER, ConditionRates, RateBasis, RateMean, condition_rates
+from analysis.rates import MEANS_DIFFER, ConditionRates, RateBasis, RateMean, condition_rates, study_basis
 from analysis.scaling import ScalingModel, Scores
 
 
@@ -25,7 +25,8 @@ class Options:
     anchor: str | None = None
     test: str | None = None
     zero: str | None = None
-    rate: RateBasis = "file"
+    rate: RateBasis | None = None
+    """What the curves count; None for what the study matched."""
     rate_mean: RateMean = "geometric"
     replicates: int = 1000
     seed: int = 0
@@ -49,6 +50,7 @@ class ConditionScore:
 
     condition: str
     codec: str
+    rate_point: str | None
     target_bpp: float
     bpp_geometric: float
     bpp_arithmetic: float
@@ -127,6 +129,7 @@ def analyse_study(
     as asked; a comparison of two codecs that cannot be made is a result with its status and bounds.
     """
     model = model or BradleyTerry()
+    options = replace(options, rate=options.rate or study_basis(tables))
     rates = condition_rates(tables, options.rate)
     comparisons = select_comparisons(
         tables, left_out=rates.left_out_cells, include_simulated=options.include_simulated
@@ -234,6 +237,7 @@ def _condition_scores(
             ConditionScore(
                 condition=name,
                 codec=name if r is None else rates.codecs[r],
+                rate_point=None if r is None else rates.points[r],
                 target_bpp=float("nan") if r is None else float(rates.targets[r]),
                 bpp_geometric=float("nan") if r is None else float(geometric[r]),
                 bpp_arithmetic=float("nan") if r is None else float(arithmetic[r]),

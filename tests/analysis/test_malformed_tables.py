@@ -75,7 +75,6 @@ CASES = [
     ("stimuli", "0.2,0.201", "0.2,", ["line 3", "bpp", "is empty for a scored stimulus"]),
     ("stimuli", "0.2,0.201", "0.2,0.2 bpp", ["line 3", "bpp", "'0.2 bpp' is not a number"]),
     ("stimuli", "0.2,0.201", "two,0.201", ["line 3", "target_bpp", "'two' is not a number"]),
-    ("stimuli", "0.2,0.201", "0.3,0.201", ["line 7", "target_bpp", "condition 'old@0.2'"]),
     ("stimuli", "cat,old@0.2,old", "cat,old@0.2,new", ["line 7", "codec", "condition 'old@0.2'"]),
     ("stimuli", "cat,old@0.2,old", "cat,old@0.1,old", ["condition", "'old@0.1'"]),
     ("stimuli", "cat,old@0.2,old", "cat,old@0.2,", ["line 3", "codec", "is empty"]),
