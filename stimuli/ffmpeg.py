@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import subprocess
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from stimuli.errors import CodecNotInstalledError
 from stimuli.programs import ProgramError, run_program
+from stimuli.working_folders import working_folder
 
 #: What to do where it is absent.
 REMEDY = "run: pip install imageio-ffmpeg"
@@ -71,8 +71,7 @@ def run_ffmpeg(
         if argument == "-i":
             argv += _ONE_THREAD
         argv.append(argument)
-    with tempfile.TemporaryDirectory(prefix="matchrate-") as name:
-        folder = Path(name)
+    with working_folder() as folder:
         for file, data in files.items():
             (folder / file).write_bytes(data)
         run_program([*argv, *_ONE_THREAD, output], cwd=folder, timeout=timeout)
