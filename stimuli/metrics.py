@@ -6,7 +6,6 @@ manifests. A metric that cannot be measured at a picture's size is absent.
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from collections.abc import Sequence
 
@@ -80,8 +79,6 @@ def measure(reference: Pixels, picture: Pixels, names: Sequence[str]) -> dict[st
 def _require(name: str) -> None:
     if name not in METRICS:
         raise MetricError(name, f"is unknown; the metrics are {', '.join(METRICS)}")
-    if name == "ssimulacra2" and importlib.util.find_spec("ssimulacra2") is None:
-        raise MetricError(name, "is not installed; run: pip install ssimulacra2")
     if name in _OF_FFMPEG:
         try:
             find_ffmpeg()
