@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,8 +21,13 @@ from stimuli.programs import ProgramError
 from stimuli.study import CodecSpec, Crop, RateBasis
 from stimuli.tries import KeptPicture, Try, TryCache, decode_key, pixels_key, try_key
 
+if sys.platform != "win32":
+    import resource
+
 #: The key of `fatal` under which nothing new is begun at all.
 ANYTHING = "*"
+#: Seconds beyond a codec's own time limit: its files are written and read outside of that.
+_MARGIN = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +98,7 @@ class Attempts:
             told = f"decoding {self._spec.name} of {self.source.name} at {_said(self.quality(point))}"
             if (reason := self._reason(told)) is not None:
                 raise CodecError(self._spec.name, reason, source=self.source.name)
-            note(told)
+            note(told, patience_with(self.codec))
             start = cpu_seconds()
             pixels = decode_bitstream(self.codec, self._spec.name, self.source, kept.bitstream)
             seconds = cpu_seconds() - start
@@ -109,7 +114,7 @@ class Attempts:
         told = f"encoding {self.source.name} with {self._spec.name} at {_said(quality)}"
         if (reason := self._reason(told)) is not None:
             raise FailedTry(reason)
-        note(told)
+        note(told, patience_with(self.codec))
         start = cpu_seconds()
         try:
             # A copy of its own: a codec that works in place would spoil the source of every later try.
@@ -171,9 +176,19 @@ def is_kept(folder: Path, picture: KeptPicture) -> bool:
 
 
 def cpu_seconds() -> float:
-    """CPU time of this process and of the programs that it ran to their end."""
-    times = os.times()
-    return time.process_time() + times.children_user + times.children_system
+    """CPU time of all threads of this process and of the programs that it ran to their end."""
+    if sys.platform == "win32":
+        # It tells nothing of children.
+        return time.process_time()
+    # In microseconds, where os.times has ticks of ten milliseconds.
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
+
+
+def patience_with(codec: object) -> float:
+    """Seconds to wait for a codec that ends its own programs, so that its own words are heard; else 0."""
+    own = getattr(codec, "timeout", None)
+    return float(own) + _MARGIN if isinstance(own, (int, float)) and own > 0 else 0.0
 
 
 def one_line(error: BaseException) -> str:

@@ -47,6 +47,9 @@ class Machine:
     system: str
     python: str
 
+    def __str__(self) -> str:
+        return f"{self.name} ({self.processor}, {self.system}, Python {self.python})"
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -254,10 +257,13 @@ def sidecar_bytes(data: bytes, name: str) -> bytes:
 def verify_manifest(
     folder: Path, *, workers: int | None = None, progress: bool = True
 ) -> tuple[Deviation, ...]:
-    """Hash and decode everything again; see `stimuli.verification`."""
+    """What deviates when everything is hashed and decoded again; see `stimuli.verification`.
+
+    With one worker this is done by this process, which a codec that crashes or hangs takes along.
+    """
     from stimuli.verification import verify_study
 
-    return verify_study(folder, workers=workers, progress=progress)
+    return verify_study(folder, workers=workers, progress=progress, isolated=False).deviations
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -61,10 +61,10 @@ class UnwantedError(Exception):
 class WorkerPool:
     """At most `workers` processes, started as jobs need them and kept from one `run` to the next.
 
-    `timeout` is how many seconds a job may go without a `note`, `memory` how many MB of memory its process
-    may hold (Linux); a job that does not keep to them is ended together with every program it started, and
-    so are all jobs when this process ends, in whatever way. `folder` is the working directory of the
-    workers. To be used by one thread at a time.
+    `timeout` is how many seconds a job may go without a `note`, which may ask for more; `memory` how many
+    MB of memory its process may hold (Linux). A job that does not keep to them is ended together with every
+    program it started, and so are all jobs when this process ends, in whatever way. `folder` is the working
+    directory of the workers. To be used by one thread at a time.
     """
 
     def __init__(
@@ -137,7 +137,7 @@ class WorkerPool:
                     worker.index = None
                     yield index, value
                 elif kind == NOTE:
-                    worker.note = value
+                    worker.note, worker.patience = value
                 elif kind == READY:
                     worker.ready = True
                 elif kind == BEGAN:
@@ -190,6 +190,8 @@ class _Worker:
     ) -> None:
         self.index: int | None = None
         self.note: str | None = None
+        #: Seconds that what the note tells of may take, however short the time limit is.
+        self.patience = 0.0
         self.ready = self.began = False
         #: Why the worker was asked to end, "" for no reason of its own; None before.
         self.ended_for: str | None = None
@@ -223,7 +225,7 @@ class _Worker:
     def give(self, index: int, job: object, function: Callable[[Any], object]) -> None:
         """Have the worker do a job; that it has died is told by the queue."""
         frame = pickle.dumps((function, job))
-        self.index, self.note, self.began = index, None, False
+        self.index, self.note, self.patience, self.began = index, None, 0.0, False
         self._heard = time.monotonic()
         assert self._process.stdin is not None
         with contextlib.suppress(OSError):
@@ -233,7 +235,7 @@ class _Worker:
         """Seconds that the worker may be silent."""
         if self.index is None or timeout is None or self.ended_for is not None:
             return float("inf")
-        return timeout if self.began else max(timeout, _START)
+        return max(timeout, self.patience if self.began else _START)
 
     def seconds_left(self, timeout: float | None) -> float:
         """Seconds until the worker has been silent for too long."""

@@ -15,6 +15,9 @@ RateBasis = Literal["file", "payload"]
 #: Objective metrics that every stimulus gets where study.toml names none.
 DEFAULT_METRICS = ("psnr", "ssimulacra2")
 
+#: Seconds that one encode or decode may take where study.toml does not say.
+DEFAULT_TIMEOUT = 1800.0
+
 #: left, top, width and height in pixels of the coded picture.
 Crop = tuple[int, int, int, int]
 
@@ -156,7 +159,7 @@ class Study:
     rate: RateBasis = "file"
     match: MatchRule = EACH
     metrics: tuple[str, ...] = DEFAULT_METRICS
-    timeout: float = 1800.0
+    timeout: float = DEFAULT_TIMEOUT
     """Seconds that one encode or decode may take."""
     memory: int | None = None
     """MB that one worker may use, or None for no limit."""

@@ -14,8 +14,8 @@ from typing import IO
 from stimuli.errors import StimuliError
 from stimuli.programs import end_all
 
-#: What a worker tells its parent, each with a value: it is there; a job begins; the text of a note; the
-#: result of the job; the exception that it raised.
+#: What a worker tells its parent, each with a value: it is there; a job begins; a note; the result
+#: of the job; the exception that it raised.
 READY, BEGAN, NOTE, DONE, RAISED = range(5)
 
 _LENGTH = struct.Struct(">Q")
@@ -25,14 +25,15 @@ _telling = threading.Lock()
 _channel: IO[bytes] | None = None
 
 
-def note(text: str) -> None:
+def note(text: str, patience: float = 0.0) -> None:
     """Tell what the job that runs in this process is about to do.
 
-    The last note is known even when the process dies, and a job's time limit counts from it. Outside a
-    worker nobody listens.
+    The last note is known even when the process dies, and a job's time limit counts from it. What ends
+    itself after `patience` seconds may take that long, where the time limit is shorter. Outside a worker
+    nobody listens.
     """
     if _channel is not None:
-        _tell(NOTE, text)
+        _tell(NOTE, (text, patience))
 
 
 def main(memory: int | None) -> None:

@@ -14,7 +14,7 @@ import click
 from analysis.errors import AnalysisError
 from stimuli.errors import StimuliError
 from study_app import __version__
-from study_app.commands import codecs, collection, demonstration, objective, preparation, results
+from study_app.commands import codecs, collection, demonstration, objective, preparation, proof, results
 from study_app.commands.shared import EXIT_BAD_INPUT
 from study_app.errors import StudyAppError
 
@@ -121,7 +121,7 @@ for command in (
     codecs.codecs,
     preparation.check,
     preparation.encode,
-    preparation.verify,
+    proof.verify,
     objective.rd,
     collection.load,
     collection.serve,

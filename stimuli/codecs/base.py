@@ -128,7 +128,9 @@ class Codec(Protocol):
     coded, and then decoded pictures are cropped to the source's size;
     `decode_at(bitstream, width, height)` is called in place of `decode`, with the size of the source;
     `payload_bytes(bitstream)` counts the bytes without the container, or gives None;
-    `limits` names the settings that change neither bytes nor pixels, as time limits.
+    `limits` names the settings that change neither bytes nor pixels, as time limits;
+    `timeout` is the seconds after which it ends an encode or decode itself, where that may take longer than
+    the study's own time limit: the guard of its process then waits for it.
     """
 
     @property

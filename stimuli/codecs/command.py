@@ -69,6 +69,9 @@ class CommandCodec:
         self._input, self._output = (self._format(key, value) for key, value in formats.items())
         self._timeout = _seconds("timeout", values.get("timeout", _TIMEOUT))
         self._decode_timeout = _seconds("decode_timeout", values.get("decode_timeout", self._timeout))
+        said = {"timeout": self._timeout, "decode_timeout": self._decode_timeout}
+        # Where nobody says a limit, a program gets no more time than the study gives it.
+        self.timeout = max((limit for key, limit in said.items() if key in values), default=None)
         self._memory = _whole("memory", values.get("memory", _MEMORY), 1, _MOST_MEMORY, "of megabytes")
         self.padding = _whole("padding", values.get("padding", 1), 1, 256, "of pixels")
         payload = Setting("container", ("container", "file"))

@@ -1,4 +1,4 @@
-"""From study.toml to encoded stimuli: init, check, encode, verify."""
+"""From study.toml to encoded stimuli: init, check, encode."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 import click
 
 from study_app.commands.shared import (
-    EXIT_BAD_INPUT,
     STUDY_HELP,
     say_if_oversized,
     settings_of,
@@ -63,23 +62,3 @@ def encode(study: Path, workers: int | None, scheduler: str | None) -> None:
     for failure in manifest.failures:
         click.echo(str(failure))
     click.echo(str(manifest.summary()))
-
-
-@click.command(epilog=STUDY_HELP)
-@study_argument
-@click.option(
-    "--workers", type=click.IntRange(min=1), help="Processes that decode; by default one a processor."
-)
-def verify(study: Path, workers: int | None) -> int:
-    """Hash and decode every file of the manifest again, and list each that differs."""
-    from stimuli.verification import verify_study
-
-    deviations = verify_study(settings_of(study).folder, workers=workers)
-    for deviation in deviations:
-        click.echo(str(deviation), err=True)
-    if deviations:
-        again = "run `matchrate encode` to make again what can be made"
-        click.echo(f"matchrate: {len(deviations)} deviations from the manifest; {again}", err=True)
-        return EXIT_BAD_INPUT
-    click.echo("every file is as the manifest says")
-    return 0

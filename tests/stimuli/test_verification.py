@@ -133,7 +133,7 @@ def test_another_picture_under_the_right_hash_is_told_by_decoding(folder: Path) 
     rewrite(folder, f'"picture_sha256": "{stimulus.picture_sha256}"', f'"picture_sha256": "{sha256}"')
     (line,) = [line for line in told(folder) if "decodes" in line]
     assert line.startswith(f"stimuli/pictures/{sha256}.png: is not what ")
-    assert "differs by up to 4 levels" in line
+    assert "(1 of 12288 pixels differs by up to 4 levels)" in line
 
 
 def test_figures_that_contradict_each_other_are_told(folder: Path) -> None:

@@ -1,0 +1,68 @@
+"""That a study can be believed: verify, and how long its codecs take: timings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from study_app.commands.shared import EXIT_BAD_INPUT, STUDY_HELP, settings_of, study_argument
+from study_app.errors import UsageError
+
+
+@click.command(epilog=STUDY_HELP)
+@study_argument
+@click.option("--encode", is_flag=True, help="Encode every stimulus again too, at its recorded quality.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the table to a .csv or .json file too.",
+)
+@click.option(
+    "--workers", type=click.IntRange(min=1), help="Processes that decode; by default one a processor."
+)
+@click.option(
+    "--scheduler", metavar="ADDRESS", help="A Dask scheduler whose workers decode: tcp://HOST:8786, or local."
+)
+def verify(study: Path, encode: bool, output: Path | None, workers: int | None, scheduler: str | None) -> int:
+    """Hash and decode every file of the manifest again, and list each that differs.
+
+    The study may have been encoded on another machine: study.toml, the sources, and of stimuli/ the
+    manifest, bitstreams and pictures are enough.
+    """
+    from stimuli.robustness import table_lines, write_table
+    from stimuli.verification import verify_study
+
+    if output is not None and output.suffix not in (".csv", ".json"):
+        raise UsageError(f"{output}: must end in .csv or .json")
+    found = verify_study(settings_of(study).folder, encode=encode, workers=workers, scheduler=scheduler)
+    for note in found.notes:
+        click.echo(f"note: {note}")
+    if found.made_on is not None:
+        click.echo(f"encoded on {found.made_on}")
+        click.echo(f"verified on {found.here}")
+        click.echo(_aligned(*table_lines(found.rows)))
+    for deviation in found.deviations:
+        click.echo(str(deviation), err=True)
+    if output is not None:
+        write_table(output, found)
+    if found.deviations:
+        again = "run `matchrate encode` to make again what can be made"
+        number = len(found.deviations)
+        said = f"{number} deviation{'' if number == 1 else 's'} from the manifest"
+        click.echo(f"matchrate: {said}; {again}", err=True)
+        return EXIT_BAD_INPUT
+    click.echo("every file is as the manifest says" + (", and so is every encode" if encode else ""))
+    return 0
+
+
+def _aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, *rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
