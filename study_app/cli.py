@@ -111,7 +111,7 @@ class _InOrder(click.Group):
 def cli() -> None:
     """Blind pairwise picture-quality studies of image codecs at matched bitrates.
 
-    A study's way: init, check, encode, load, serve, analyze.
+    A study's way: init, check, encode, load, serve, analyze; simulate rehearses it.
     """
 
 
@@ -124,6 +124,7 @@ for command in (
     proof.verify,
     objective.rd,
     collection.load,
+    collection.simulate,
     collection.serve,
     results.export,
     results.analyze,

@@ -8,8 +8,7 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
-import pandas as pd
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine
 from sqlalchemy.orm import Session as Database
 
 from analysis.analyze_study import main as analyze_study
@@ -23,12 +22,10 @@ from study_app.demo_study import ANCHOR, RATERS, simulated_truth, write_demo_stu
 from study_app.errors import StudyAppError
 from study_app.export import export_study
 from study_app.loading import load_manifest
-from study_app.models import Rater, Session, Study
 from study_app.server import RunningServer, researcher_token, start_server
 from study_app.settings import Settings
-from study_app.simulated_raters import SimulatedRater, SimulatedTruth, rate_all
-
-TRUTH_FILE = "simulated_truth.csv"
+from study_app.simulated_raters import SimulatedTruth
+from study_app.simulation import TRUTH_FILE, fill_study, truth_table
 
 
 class DemoAnalysisError(StudyAppError):
@@ -63,7 +60,7 @@ def run_demo(folder: Path, *, once: bool, port: int, progress: bool = True) -> i
             if port not in (0, server.port):
                 print(f"port {port} is taken, using {server.port}", flush=True)
             truth = simulated_truth(manifest)
-            _fill(engine, server, token, manifest, truth, progress)
+            print(fill_study(engine, server, token, manifest, truth, RATERS, progress=progress), flush=True)
             report = _analyse(engine, settings, study.name)
             _write_truth(report.parent, manifest, truth)
             _say_where(server, token, report)
@@ -72,43 +69,6 @@ def run_demo(folder: Path, *, once: bool, port: int, progress: bool = True) -> i
                 print("Serving until Ctrl-C.", flush=True)
                 _serve(server)
     return 0
-
-
-def _fill(
-    engine: Engine,
-    server: RunningServer,
-    token: str,
-    manifest: Manifest,
-    truth: SimulatedTruth,
-    progress: bool,
-) -> None:
-    condition_of = {s.shown_sha256: s.condition for s in manifest.stimuli if s.included}
-    if manifest.study.pairing.include_reference:
-        condition_of |= {source.shown_sha256: "reference" for source in manifest.sources}
-    finished = _finished_workers(engine, manifest.study.name)
-    raters = [
-        SimulatedRater(server.url, token, worker, truth, condition_of)
-        for worker in (f"simulated-{number:02d}" for number in range(1, RATERS + 1))
-        if worker not in finished
-    ]
-    sent = rate_all(raters, progress=progress) if raters else 0
-    print(f"{len(raters)} simulated raters sent {sent} judgments, labelled as simulated", flush=True)
-
-
-def _finished_workers(engine: Engine, study: str) -> set[str]:
-    with Database(engine) as db:
-        return set(
-            db.scalars(
-                select(Rater.worker)
-                .join(Session, Session.rater_id == Rater.id)
-                .join(Study, Study.id == Rater.study_id)
-                .where(
-                    Study.name == study,
-                    Rater.platform == "simulated",
-                    Session.completed_at.is_not(None),
-                )
-            )
-        )
 
 
 def _analyse(engine: Engine, settings: Settings, study: str) -> Path:
@@ -140,15 +100,7 @@ def _is_current(engine: Engine, folder: Path, study: str) -> bool:
 
 
 def _write_truth(folder: Path, manifest: Manifest, truth: SimulatedTruth) -> None:
-    """What the simulated raters saw, for a reader to set beside the report; the analysis never reads it."""
-    targets = {condition.name: condition.target for condition in manifest.conditions}
-    table = pd.DataFrame(
-        {
-            "condition": list(truth.elo),
-            "target_bpp": [targets.get(condition) for condition in truth.elo],
-            "simulated_elo": list(truth.elo.values()),
-        }
-    )
+    table = truth_table(manifest, truth)
     table.to_csv(folder / TRUTH_FILE, index=False, lineterminator="\n", float_format="%.3f")
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, delete, func, insert, select, text
+from sqlalchemy import Engine, delete, func, insert, select, text, update
 from sqlalchemy.orm import Session as Database
 
 from analysis.contract import REFERENCE_CONDITION
@@ -29,8 +29,8 @@ COPIED = (
     *("included", "left_out"),
 )
 
-#: Times differ between two runs of the same encode, and metrics may be measured later: neither changes
-#: anything that a rater saw.
+#: Times differ between two runs of the same encode, and metrics may be measured later and are then updated:
+#: neither changes anything that a rater saw.
 UNCOMPARED = ("encode_s", "decode_s", "metrics")
 
 
@@ -47,9 +47,14 @@ class LoadReport:
     pairs: int
     questions: int
     """Pairs on a source: how many different trials there are to ask."""
+    measured: int = 0
+    """Stimuli of a study that was there already whose objective metrics were brought up to date."""
 
     def __str__(self) -> str:
         done = "loaded" if self.changed else "is loaded already"
+        if self.measured:
+            noun = "stimulus" if self.measured == 1 else "stimuli"
+            done += f", and the metrics of {self.measured} {noun} were brought up to date"
         return (
             f"study {self.study!r} {done}: {self.sources} sources, {self.conditions} conditions, "
             f"{self.stimuli} stimuli ({self.left_out} left out), {self.pairs} pairs, "
@@ -68,7 +73,8 @@ class _Rows:
 def load_manifest(engine: Engine, manifest: Manifest, folder: Path) -> LoadReport:
     """Put a study into the database, all of it or nothing; loading the same manifest again changes nothing.
 
-    A study without judgments is replaced by a manifest that differs.
+    A study without judgments is replaced by a manifest that differs. Where only metrics differ, the rows get
+    those of the manifest, judgments or not: the pictures are the same.
 
     Raises
     ------
@@ -85,9 +91,10 @@ def load_manifest(engine: Engine, manifest: Manifest, folder: Path) -> LoadRepor
     with Database(engine) as db, db.begin():
         db.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOAD_LOCK})
         study = db.scalars(select(Study).where(Study.name == manifest.study.name)).one_or_none()
-        changed = True
+        changed, measured = True, 0
         if study is not None:
-            differences = list(_differences(_stored(db, study), rows))
+            stored = _stored(db, study)
+            differences = list(_differences(stored, rows))
             if differences:
                 # No judgment may slip in between the count and the replacement; the tables in the order
                 # in which record_judgment writes them.
@@ -102,6 +109,8 @@ def load_manifest(engine: Engine, manifest: Manifest, folder: Path) -> LoadRepor
                     raise ManifestConflict(study.name, judgments, differences)
                 db.execute(delete(Study).where(Study.id == study.id))
             changed = bool(differences)
+            if not changed:
+                measured = _update_metrics(db, stored, rows)
         if changed:
             _insert(db, rows, pairs, questions)
     return LoadReport(
@@ -113,7 +122,20 @@ def load_manifest(engine: Engine, manifest: Manifest, folder: Path) -> LoadRepor
         left_out=sum(not row["included"] for row in rows.stimuli.values()),
         pairs=len(pairs),
         questions=sum(len(sources) for sources in questions.values()),
+        measured=measured,
     )
+
+
+def _update_metrics(db: Database, stored: _Rows, given: _Rows) -> int:
+    """Put the manifest's metrics into the rows of the same pictures; returns how many rows had others."""
+    changes = [
+        {"id": row["id"], "metrics": given.stimuli[key]["metrics"]}
+        for key, row in stored.stimuli.items()
+        if row["metrics"] != given.stimuli[key]["metrics"]
+    ]
+    if changes:
+        db.execute(update(Stimulus), changes)
+    return len(changes)
 
 
 def _rows(manifest: Manifest) -> _Rows:

@@ -65,18 +65,21 @@ class SimulatedRater:
         worker: str,
         truth: SimulatedTruth,
         condition_of: Mapping[str, str],
+        answers: int | None = None,
     ) -> None:
         self._address = address.rstrip("/")
         self._token = researcher_token
         self.worker = worker
         self._truth = truth
         self._condition_of = condition_of
+        self._answers = answers
         self._http = requests.Session()
         # A proxy in the environment must not stand between the rater and this machine's own server.
         self._http.trust_env = False
 
     def rate_session(self) -> int:
-        """Enrol or resume, answer every trial of the session, and return how many answers were sent.
+        """Enrol or resume, answer the session's trials (or so many of them as were asked for), and return how
+        many answers were sent.
 
         Raises SimulatedRaterError when the server refuses, or serves a picture unknown to the manifest.
         """
@@ -85,7 +88,8 @@ class SimulatedRater:
             answered = 0
             while True:
                 page = self._json(self._http.get(f"{self._address}/api/trials", timeout=TIMEOUT_S))
-                if page["complete"]:
+                done = self._answers is not None and page["progress"]["done"] >= self._answers
+                if page["complete"] or done:
                     return answered
                 self._answer(page["trials"][0])
                 answered += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -69,6 +70,48 @@ def serve(study: Path, host: str, port: int) -> None:
                 server.wait()
             except (KeyboardInterrupt, SystemExit):
                 click.echo("stopping")
+
+
+@click.command(epilog=STUDY_HELP)
+@study_argument
+@click.option(
+    "--raters", type=click.IntRange(1, 100_000), default=40, show_default=True, help="How many sit."
+)
+@click.option(
+    "--answers",
+    type=click.IntRange(min=1),
+    help="Answers of each; by default a whole session (session_length).",
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Of what they see and answer."
+)
+@click.option(
+    "--among-real", is_flag=True, help="Also where people have judged: the analysis tells them apart."
+)
+def simulate(study: Path, raters: int, answers: int | None, seed: int, among_real: bool) -> None:
+    """Load the study and let labelled simulated raters answer it, as a rehearsal of its analysis.
+
+    They see SSIMULACRA2 as the manifest has it, or bits per pixel where it has none, and answer over the same
+    calls as a browser. What they saw is written to report/simulated_truth.csv.
+    """
+    from stimuli.manifest import read_manifest
+    from study_app.database import prepare_schema
+    from study_app.loading import load_manifest
+    from study_app.simulation import simulate_study
+
+    settings = settings_of(study)
+    manifest = read_manifest(settings.folder)
+    say_if_outdated(settings.folder, manifest)
+    with open_engine(settings) as engine:
+        prepare_schema(engine)
+        click.echo(str(load_manifest(engine, manifest, settings.folder)))
+        truth = simulate_study(
+            engine, settings, manifest, raters=raters, answers=answers, seed=seed, among_real=among_real
+        )
+    click.echo(f"what they saw: {truth}")
+    codec = shlex.quote(manifest.codecs[0].name)
+    folder = shlex.quote(str(study))
+    click.echo(f"next: matchrate analyze {folder} --anchor {codec} --include-simulated")
 
 
 @click.group()

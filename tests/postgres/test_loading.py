@@ -77,6 +77,28 @@ def test_times_of_another_run_of_the_same_encode_change_nothing(
     assert not load_manifest(engine, slower, study_folder).changed
 
 
+def test_metrics_that_were_measured_later_reach_the_rows_of_the_same_pictures(
+    engine: Engine, manifest: Manifest, study_folder: Path
+) -> None:
+    load_manifest(engine, manifest, study_folder)
+    judge_once(engine)
+    first, *rest = manifest.stimuli
+    later = replace(manifest, stimuli=(replace(first, metrics={"psnr": 33.25}, encode_s=9.0), *rest))
+    before = dump(engine)
+    report = load_manifest(engine, later, study_folder)
+    assert (report.changed, report.measured) == (False, 1)
+    assert "is loaded already, and the metrics of 1 stimulus were brought up to date" in str(report)
+    after = dump(engine)
+    assert {table for table in TABLES if before[table] != after[table]} == {"stimulus"}
+    with engine.connect() as connection:
+        rows = connection.execute(text("SELECT source, condition, metrics FROM stimuli")).all()
+    assert {row[:2]: row.metrics for row in rows if row.metrics} == {
+        (first.source, first.condition): {"psnr": 33.25}
+    }
+    again = load_manifest(engine, later, study_folder)
+    assert (again.measured, str(again).split(":")[0]) == (0, "study 'tiny' is loaded already")
+
+
 def changed_picture(manifest: Manifest) -> Manifest:
     other = manifest.stimuli[1].shown_sha256
     return replace(
