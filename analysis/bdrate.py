@@ -20,7 +20,7 @@ from analysis.errors import BadCurveError, InsufficientOverlapError
 FLAGGED_UNDER = 0.5
 REFUSED_UNDER = 0.25
 
-Status = Literal["ok", "flagged", "refused", "no_overlap", "single_point"]
+Status = Literal["ok", "flagged", "refused", "no_overlap", "single_point", "one_quality"]
 Method = Literal["pchip"]
 
 
@@ -28,7 +28,8 @@ Method = Literal["pchip"]
 class BDRate:
     """A comparison of a test curve against an anchor curve.
 
-    `log_ratio` is the mean of ln(test rate / anchor rate), NaN unless `status` is ok or flagged; `ratio_low`
+    `log_ratio` is the mean of ln(test rate / anchor rate), NaN unless `status` is ok or flagged, or
+    one_quality (see `analysis.one_quality`: no BD-rate, but the ratio at a single quality); `ratio_low`
     and `ratio_high` bound the ratio of rates at every shared quality by monotony alone (0 and inf where
     open).
     """

@@ -19,10 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from analysis.bdrate import LogRatios, log_ratios
+from analysis.bdrate import LogRatios
 from analysis.curves import Floats, Knots, knots
 from analysis.elo import ELO_PER_LOGIT, elo
 from analysis.judgments import Clusters, Comparisons
+from analysis.one_quality import codec_ratios
 from analysis.rates import ConditionRates, RateMean
 from analysis.scaling import ScalingModel, Scores
 
@@ -211,7 +212,7 @@ def _chunk(
         log_rates = rates.mean(rate_mean, weights)
     log_rates = np.broadcast_to(log_rates, (size, len(rates.conditions)))
     curves = codec_knots(refits.theta, refits.variance, log_rates, comparisons.conditions, rates)
-    ratios = {pair: log_ratios(curves[pair[0]], curves[pair[1]]) for pair in pairs}
+    ratios = {pair: codec_ratios(curves[pair[0]], curves[pair[1]]) for pair in pairs}
     return elo(refits.theta), ratios, refits.prior_used
 
 

@@ -18,6 +18,8 @@ from analysis.results import CodecComparison, ConditionScore, StudyResult
 FORMAT = 1
 #: Bounds closer to equal rates than this many per cent are said in words alone.
 _PARITY = 1.0
+#: What is written wherever a number would otherwise be taken for a BD-rate.
+ONE_QUALITY = "at one quality"
 _PACKAGES = ("matchrate", "numpy", "scipy", "pandas", "choix", "matplotlib")
 _LABELS = {
     "real": "",
@@ -84,11 +86,12 @@ def results_document(result: StudyResult, command: Sequence[str] = ()) -> dict[s
             ],
         },
         "rate": options.rate,
+        "other_basis": None if _unknown_basis(result) else result.other_basis,
         "rate_mean": options.rate_mean,
         "rate_means_differ": result.means_differ,
         "mode": "anchor" if options.anchor is not None else "test",
         "codec": options.anchor if options.anchor is not None else options.test,
-        "bd_rates": [_bd_rate(comparison) for comparison in result.codec_comparisons],
+        "bd_rates": [_bd_rate(comparison, _shift(result)) for comparison in result.codec_comparisons],
         "scores": [_score(score, options.rate_mean) for score in result.conditions],
         "curves": [
             {
@@ -115,6 +118,10 @@ def _shift(result: StudyResult) -> float:
     return first.elo - float(elo(result.scores.theta)[place])
 
 
+def _unknown_basis(result: StudyResult) -> bool:
+    return all(comparison.other_basis is None for comparison in result.codec_comparisons)
+
+
 def _number(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
@@ -127,13 +134,16 @@ def _factor(log_ratio: float) -> float | None:
     return math.exp(-log_ratio) if math.isfinite(log_ratio) else None
 
 
-def _bd_rate(comparison: CodecComparison) -> dict[str, Any]:
+def _bd_rate(comparison: CodecComparison, shift: float) -> dict[str, Any]:
     rate, interval = comparison.rate, comparison.interval
+    one = rate.status == "one_quality"
     value = rate.log_ratio
     return {
         "anchor": comparison.anchor,
         "test": comparison.test,
         "status": rate.status,
+        "measure": ONE_QUALITY if one else "BD-rate",
+        "at_elo": _number(rate.quality_low + shift) if one else None,
         "bd_rate_percent": _percent(value),
         "bd_rate_low": _percent(interval.low),
         "bd_rate_high": _percent(interval.high),
@@ -158,6 +168,9 @@ def _bd_rate(comparison: CodecComparison) -> dict[str, Any]:
         "censored": dict(comparison.censored),
         "censored_replicates": sum(comparison.censored.values()),
         "other_mean_percent": _percent(comparison.other_mean.log_ratio),
+        "other_basis_percent": None
+        if comparison.other_basis is None
+        else _percent(comparison.other_basis.log_ratio),
     }
 
 
@@ -166,7 +179,7 @@ def bound_text(rate: BDRate, share: float | None = None) -> str | None:
 
     `share` is that of the replicates in which the curves lie apart on the same side.
     """
-    if rate.status in ("ok", "flagged"):
+    if rate.status in ("ok", "flagged", "one_quality"):
         return None
     parts = []
     if math.isfinite(rate.ratio_high):

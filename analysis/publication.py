@@ -13,10 +13,10 @@ from analysis.document import provenance_line
 Row = Mapping[str, Any]
 
 _BD_COLUMNS = (
-    "anchor", "test", "status", "bd_rate_percent", "bd_rate_low", "bd_rate_high", "low_is_open",
+    "anchor", "test", "measure", "status", "bd_rate_percent", "bd_rate_low", "bd_rate_high", "low_is_open",
     "high_is_open", "savings_factor", "savings_low", "savings_high", "reverse_percent", "reverse_low",
     "reverse_high", "log_ratio", "standard_error", "overlap", "ratio_at_least", "ratio_at_most", "bound",
-    "censored_replicates", "other_mean_percent",
+    "censored_replicates", "other_mean_percent", "other_basis_percent", "at_elo",
 )  # fmt: skip
 _SCORE_COLUMNS = (
     "condition", "codec", "rate_point", "target_bpp", "bpp", "bpp_geometric", "bpp_arithmetic", "sources",
@@ -44,6 +44,7 @@ def _csv(columns: Sequence[str], rows: Sequence[Row], document: Row) -> str:
         "confidence": stamp["confidence"],
         "rate": document["rate"],
         "rate_mean": document["rate_mean"],
+        "other_basis": document["other_basis"],
         "study_judgments": counts["judgments"],
         "study_raters": counts["raters"],
         "study_excluded": counts["judgments_excluded"],
@@ -81,6 +82,8 @@ def table_rows(document: Row) -> tuple[list[str], list[list[str]]]:
     ]
     if document["rate_means_differ"]:
         header.append(f"BD-rate, {_other(document)} mean rate")
+    if document["other_basis"]:
+        header.append(f"BD-rate, {document['other_basis']} rates")
     rows = []
     for row in document["bd_rates"]:
         if row["bd_rate_percent"] is None:
@@ -95,10 +98,17 @@ def table_rows(document: Row) -> tuple[list[str], list[list[str]]]:
             ]
         if document["rate_means_differ"]:
             other = row["other_mean_percent"]
-            cells.append("none" if other is None else f"{other:+.1f} %")
-        flag = " (flagged)" if row["status"] == "flagged" else ""
+            cells.append("none" if other is None else f"{other:+.1f} %{_mark(row)}")
+        if document["other_basis"]:
+            other = row["other_basis_percent"]
+            cells.append("none" if other is None else f"{other:+.1f} %{_mark(row)}")
+        flag = " (flagged)" if row["status"] == "flagged" else _mark(row)
         rows.append([row["test"], row["anchor"], cells[0] + flag, *cells[1:]])
     return header, rows
+
+
+def _mark(row: Row) -> str:
+    return "" if row["measure"] == "BD-rate" else f" ({row['measure']})"
 
 
 def _other(document: Row) -> str:

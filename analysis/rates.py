@@ -94,8 +94,13 @@ def study_basis(tables: StudyTables) -> RateBasis:
     return "payload" if (tables.stimuli["rate"] == "payload").any() else "file"
 
 
+def default_basis(tables: StudyTables) -> RateBasis:
+    """What curves count unless somebody chose: the study's basis, or files where the payload is not known."""
+    return study_basis(tables) if payload_unknown(tables).empty else "file"
+
+
 def condition_rates(tables: StudyTables, basis: RateBasis | None = None) -> ConditionRates:
-    """Rates of the scored conditions over shared sources; `basis` is by default the study's own.
+    """Rates of the scored conditions over shared sources, by default in the bits of `default_basis`.
 
     A source counts at a rate point only if every codec with that rate point has a stimulus of it there, and
     if every codec has a stimulus of it at all. A stimulus that missed its target and was never judged counts
@@ -106,7 +111,7 @@ def condition_rates(tables: StudyTables, basis: RateBasis | None = None) -> Cond
     scored = stimuli[stimuli["role"] == "scored"]
     if scored.empty:
         raise NothingToAnalyseError(f"{tables.origin}: the stimuli table has no row with role scored")
-    basis = basis or study_basis(tables)
+    basis = basis or default_basis(tables)
     reference = stimuli.loc[stimuli["role"] == "reference", "condition"]
     sources = tuple(sorted(set(stimuli.loc[stimuli["role"].isin(["scored", "reference"]), "source"])))
     compared = scored["codec"].isin(_judged_codecs(tables, scored))

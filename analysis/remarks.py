@@ -6,6 +6,7 @@ from collections import Counter
 
 from analysis.bootstrap import FEW_CLUSTERS
 from analysis.errors import counted, listed
+from analysis.rates import study_basis
 from analysis.results import CodecComparison, StudyResult
 
 #: Under so many judgments for each judged condition, in the mean, nothing is found.
@@ -37,7 +38,8 @@ def remarks(result: StudyResult) -> list[str]:
     if single:
         said.append(
             f"A BD-rate needs at least two rate points, and there is a single one of {listed(single, 12)}: "
-            "only bounds are given."
+            "savings are given at that one quality where the other curve reaches it, and only bounds "
+            "elsewhere."
         )
     for codec, curve in result.curves.items():
         points = len(curve.quality) + curve.violations
@@ -50,7 +52,14 @@ def remarks(result: StudyResult) -> list[str]:
             pooled = f"{curve.violations} of {points} rate points {were} pooled"
             said.append(f"{codec}: {pooled}, as Elo fell while rate rose.")
     said += [sentence for c in result.codec_comparisons for sentence in _comparison_warnings(c)]
-    if result.options.rate == "payload":
+    if result.payload_unknown:
+        number = sum(result.payload_unknown.values())
+        codecs = listed(list(result.payload_unknown), 12)
+        said.append(
+            f"The payload of {counted(number, 'stimulus', 'stimuli')} is not known ({codecs}), so there is "
+            "no BD-rate over rates of the payload."
+        )
+    if result.options.rate == "payload" and study_basis(result.tables) == "file":
         said.append("Rates are those of the payload, without containers; targets are those of whole files.")
     if result.rates.mismatched:
         off = counted(result.rates.mismatched, "stimulus is", "stimuli are")
@@ -123,7 +132,7 @@ def _comparison_warnings(comparison: CodecComparison) -> list[str]:
         return [f"{name}: {shared}, and a BD-rate needs 25 %; only bounds are given. {advice}"]
     if rate.status == "no_overlap":
         return [f"{name}: the curves share no Elo; only bounds are given."]
-    if rate.status == "ok" and any(comparison.censored.values()):
+    if rate.status in ("ok", "one_quality") and any(comparison.censored.values()):
         censored = sum(comparison.censored.values())
         count = "counts" if censored == 1 else "count"
         return [f"{name}: {counted(censored, 'replicate')} shared no Elo and {count} as censored."]

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from analysis.bdrate import BDRate, compare_curves
+from analysis.bdrate import BDRate
 from analysis.bootstrap import Bootstrap, Interval, bootstrap, codec_knots
 from analysis.bradley_terry import BradleyTerry
 from analysis.curves import Curve, Floats
 from analysis.elo import ELO_PER_LOGIT, elo
 from analysis.errors import AnalysisError, NeverJudgedCodecError, UnknownCodecError, UnknownConditionError
 from analysis.judgments import Comparisons, StudyTables, select_comparisons
-from analysis.rates import MEANS_DIFFER, ConditionRates, RateBasis, RateMean, condition_rates, study_basis
+from analysis.one_quality import compare_codecs
+from analysis.rates import (
+    MEANS_DIFFER,
+    ConditionRates,
+    RateBasis,
+    RateMean,
+    condition_rates,
+    default_basis,
+    payload_unknown,
+)
 from analysis.scaling import ScalingModel, Scores
 
 
@@ -26,7 +36,7 @@ class Options:
     test: str | None = None
     zero: str | None = None
     rate: RateBasis | None = None
-    """What the curves count; None for what the study matched."""
+    """What the curves count; None for what the study matched, or files where the payload is not known."""
     rate_mean: RateMean = "geometric"
     replicates: int = 1000
     seed: int = 0
@@ -84,6 +94,8 @@ class CodecComparison:
     test: str
     rate: BDRate
     other_mean: BDRate
+    other_basis: BDRate | None
+    """Over the payload where `rate` is over files, and the other way round; None where it is not known."""
     interval: Interval
     censored: Mapping[str, int]
     apart_share: float | None
@@ -109,6 +121,13 @@ class StudyResult:
     meetings: tuple[Meeting, ...]
     codec_comparisons: tuple[CodecComparison, ...]
     never_judged: tuple[str, ...] = field(default=())
+    payload_unknown: Mapping[str, int] = field(default_factory=dict)
+    """For each codec the stimuli whose payload is not known, without which its rates cannot be given."""
+
+    @property
+    def other_basis(self) -> RateBasis:
+        """The bits that the curves do not count."""
+        return "payload" if self.options.rate == "file" else "file"
 
     @property
     def means_differ(self) -> bool:
@@ -129,7 +148,7 @@ def analyse_study(
     as asked; a comparison of two codecs that cannot be made is a result with its status and bounds.
     """
     model = model or BradleyTerry()
-    options = replace(options, rate=options.rate or study_basis(tables))
+    options = replace(options, rate=options.rate or default_basis(tables))
     rates = condition_rates(tables, options.rate)
     comparisons = select_comparisons(
         tables, left_out=rates.left_out_cells, include_simulated=options.include_simulated
@@ -152,6 +171,11 @@ def analyse_study(
     other: RateMean = "arithmetic" if options.rate_mean == "geometric" else "geometric"
     curves = _curves(scores, rates, options.rate_mean)
     other_curves = _curves(scores, rates, other)
+    unknown = payload_unknown(tables)
+    basis_curves = None
+    if options.rate == "payload" or unknown.empty:
+        other_rates = condition_rates(tables, "file" if options.rate == "payload" else "payload")
+        basis_curves = _curves(scores, other_rates, options.rate_mean)
     return StudyResult(
         tables=tables,
         options=options,
@@ -166,9 +190,11 @@ def analyse_study(
         curves=curves,
         meetings=_meetings(scores, comparisons, rates, resampled, options),
         codec_comparisons=tuple(
-            _compare(pair, curves, other_curves, resampled, options.confidence) for pair in pairs
+            _compare(pair, curves, other_curves, basis_curves, resampled, options.confidence)
+            for pair in pairs
         ),
         never_judged=tuple(sorted({*rates.conditions, *rates.never_judged} - set(comparisons.conditions))),
+        payload_unknown=dict(Counter(sorted(unknown["codec"]))),
     )
 
 
@@ -288,11 +314,12 @@ def _compare(
     pair: tuple[str, str],
     curves: Mapping[str, Curve],
     other_curves: Mapping[str, Curve],
+    basis_curves: Mapping[str, Curve] | None,
     resampled: Bootstrap,
     confidence: float,
 ) -> CodecComparison:
     anchor, test = pair
-    rate = compare_curves(curves[anchor], curves[test])
+    rate = compare_codecs(curves[anchor], curves[test])
     interval = resampled.log_ratio_interval(pair, rate.log_ratio, confidence)
     open_low, open_high = rate.ratio_low == 0, bool(np.isinf(rate.ratio_high))
     side = 0 if open_low == open_high else -1 if open_low else 1
@@ -300,7 +327,10 @@ def _compare(
         anchor=anchor,
         test=test,
         rate=rate,
-        other_mean=compare_curves(other_curves[anchor], other_curves[test]),
+        other_mean=compare_codecs(other_curves[anchor], other_curves[test]),
+        other_basis=None
+        if basis_curves is None
+        else compare_codecs(basis_curves[anchor], basis_curves[test]),
         interval=interval,
         censored=resampled.censored(pair),
         apart_share=resampled.apart_share(pair, side) if side else None,
