@@ -193,8 +193,8 @@ def test_every_command_says_what_it_does(capsys: pytest.CaptureFixture[str]) -> 
 
     commands = list(walk(cli, []))
     assert {names[0] for names in commands if names} == {
-        "init", "codecs", "check", "encode", "verify", "rd", "load", "serve", "export", "analyze", "db",
-        "demo",
+        "init", "codecs", "check", "encode", "verify", "timings", "rd", "load", "serve", "export", "analyze",
+        "db", "demo", "simulate",
     }  # fmt: skip
     for names in commands:
         assert main([*names, "--help"]) == 0
