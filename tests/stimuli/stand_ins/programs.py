@@ -300,6 +300,9 @@ def reference_encoder(name: str) -> Callable[[list[str]], None]:
             },
             0,
         )
+        half = given["--InputChromaFormat="] == "420"
+        if half and (int(given["--SourceWidth="]) % 2 or int(given["--SourceHeight="]) % 2):
+            raise SystemExit("picture width is not an integer multiple of the specified chroma subsampling")
         picture = from_raw(
             Path(given["-i"]).read_bytes(),
             int(given["--SourceWidth="]),
