@@ -115,6 +115,15 @@ class ManifestError(StimuliError):
         super().__init__(f"{path}: {reason}")
 
 
+class TimingError(StimuliError):
+    """A table of times that cannot be read, or a study whose codecs cannot be timed."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"{path}: {reason}")
+
+
 class EncodingError(StimuliError):
     """An encoding run that could not go on; what was finished is kept and the next run resumes."""
 

@@ -122,6 +122,7 @@ for command in (
     preparation.check,
     preparation.encode,
     proof.verify,
+    proof.timings,
     objective.rd,
     collection.load,
     collection.simulate,

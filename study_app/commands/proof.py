@@ -59,6 +59,46 @@ def verify(study: Path, encode: bool, output: Path | None, workers: int | None, 
     return 0
 
 
+@click.command(epilog=STUDY_HELP)
+@study_argument
+@click.option(
+    "--reference", metavar="CODEC", help="Give times as multiples of this one's; by default the first."
+)
+@click.option(
+    "--repeats",
+    type=click.IntRange(min=1),
+    default=3,
+    show_default=True,
+    help="Runs of each encode and decode.",
+)
+@click.option(
+    "--sources",
+    type=click.IntRange(min=1),
+    default=2,
+    show_default=True,
+    help="On how many sources, from the first on.",
+)
+def timings(study: Path, reference: str | None, repeats: int, sources: int) -> None:
+    """Time every codec at its kept qualities, and write timings.csv into the study.
+
+    CPU seconds a megapixel of one process that does nothing else, with the codecs taking turns. Codecs that
+    were timed elsewhere can be written into timings.csv by hand, as rows of another device: they are kept.
+    """
+    from stimuli.timing import time_study
+    from stimuli.timing_table import NAME, timing_lines
+
+    folder = settings_of(study).folder
+    found = time_study(folder, reference=reference, repeats=repeats, sources=sources)
+    for note in found.notes:
+        click.echo(f"note: {note}")
+    click.echo(f"CPU seconds a megapixel on {found.device}; x is a multiple of {found.reference}\n")
+    click.echo(_aligned(*timing_lines(found.timings)))
+    if found.kept:
+        kept = ", ".join(f"{row['codec']} on {row['device']}" for row in found.kept)
+        click.echo(f"\nkept: {kept}")
+    click.echo(f"wrote {folder / NAME}")
+
+
 def _aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [header, *rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(header))]

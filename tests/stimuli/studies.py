@@ -91,21 +91,31 @@ def entry_point_study(folder: Path) -> Path:
 
 def install_thin_codec(site: Path) -> Path:
     """Lay the third party's module and its dist-info into `site`; put that on sys.path to install it."""
-    info = site / "thincodec-1.0.dist-info"
-    info.mkdir(parents=True)
-    shutil.copy(THIRD_PARTY / "thincodec.py", site)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: thincodec\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[matchrate.codecs]\nthin = thincodec:ThinCodec\n")
-    return site
+    return _install(site, "thin", "ThinCodec")
 
 
 def install_brittle_codec(site: Path) -> Path:
     """The module of `brittlecodec.py` and its dist-info in `site`; put that on sys.path to install it."""
-    info = site / "brittlecodec-1.0.dist-info"
+    return _install(site, "brittle", "BrittleCodec")
+
+
+def install_block_codec(site: Path) -> Path:
+    """The module of `blockcodec.py` and its dist-info in `site`; put that on sys.path to install it."""
+    return _install(site, "block", "BlockCodec")
+
+
+def install_fickle_codec(site: Path) -> Path:
+    """The module of `ficklecodec.py` and its dist-info in `site`; put that on sys.path to install it."""
+    return _install(site, "fickle", "FickleCodec")
+
+
+def _install(site: Path, family: str, codec: str) -> Path:
+    module = f"{family}codec"
+    info = site / f"{module}-1.0.dist-info"
     info.mkdir(parents=True)
-    shutil.copy(THIRD_PARTY / "brittlecodec.py", site)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: brittlecodec\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[matchrate.codecs]\nbrittle = brittlecodec:BrittleCodec\n")
+    shutil.copy(THIRD_PARTY / f"{module}.py", site)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[matchrate.codecs]\n{family} = {module}:{codec}\n")
     return site
 
 
