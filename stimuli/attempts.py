@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,6 +30,8 @@ if sys.platform != "win32":
 ANYTHING = "*"
 #: Seconds beyond a codec's own time limit: its files are written and read outside of that.
 _MARGIN = 60.0
+#: Folders of one run within that for temporary files.
+_TEMPORARY = r"([/\\](matchrate-codec-|tmp)\w+)*(?![\w.-])"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +47,20 @@ class Attempts:
     """Encodes of one source with one codec, from the cache where they were made before.
 
     `fatal` holds what an earlier worker was doing when it died, and why it died: those things are not done
-    again. `note` tells each of them before it is begun.
+    again. `note` tells each of them before it is begun, and of a `preview` that it is one. Unless `held`,
+    the pixels are read again for each encode: those of a whole set may not fit into memory.
     """
 
     def __init__(
-        self, folder: Path, source: SourceRecord, spec: CodecSpec, codec: Codec, fatal: Mapping[str, str]
+        self,
+        folder: Path,
+        source: SourceRecord,
+        spec: CodecSpec,
+        codec: Codec,
+        fatal: Mapping[str, str],
+        *,
+        preview: bool = False,
+        held: bool = True,
     ) -> None:
         self.codec = codec
         self.source = source
@@ -55,8 +68,10 @@ class Attempts:
         self._spec = spec
         self._fatal = fatal
         self._cache = TryCache(folder / "stimuli" / "tries")
-        self._pixels = png_pixels(picture_path(folder, source.picture_sha256).read_bytes())
-        self._key = pixels_key(self._pixels)
+        self._called = f"the preview of {spec.name}" if preview else spec.name
+        pixels = self._read_pixels()
+        self._key = pixels_key(pixels)
+        self._held = pixels if held else None
         self._names = tuple(scale.name for scale in codec.scales)
         self._sizes: dict[Point, int] = {}
 
@@ -75,10 +90,20 @@ class Attempts:
         return kept
 
     def size(self, point: Point, rate: RateBasis) -> int:
-        """Bytes of the encode at a point, as the study counts them; raises FailedTry."""
+        """Bytes of the encode at a point, as the study counts them; raises FailedTry.
+
+        Raises CodecError where the payload is asked for and not known.
+        """
         bitstream = self.at(point).bitstream
         self._sizes[point] = len(bitstream)
-        return counted_bytes(bitstream, self.codec, rate)
+        if rate == "file":
+            return len(bitstream)
+        payload = payload_of(self.codec, bitstream)
+        if payload is None:
+            # So it is of every other file of the codec.
+            reason = f"the payload of a .{self.codec.extension} file is not known; set rate to file"
+            raise CodecError(self._spec.name, reason, source=self.source.name)
+        return payload
 
     def decoded(self, point: Point) -> Decoded:
         """The encode at a point with its picture, both kept under their hashes; raises CodecError."""
@@ -92,7 +117,7 @@ class Attempts:
             raise CodecError(self._spec.name, why, source=self.source.name)
         folder = self._folder / "stimuli" / "bitstreams"
         sha256 = write_content(folder, kept.bitstream, self.codec.extension)
-        key = decode_key(sha256, self._spec.family, self.codec, self.source.crop)
+        key = decode_key(sha256, self._spec.family, self.codec, self.source)
         picture = self._cache.load_picture(key)
         if picture is None or not is_kept(self._folder, picture):
             told = f"decoding {self._spec.name} of {self.source.name} at {_said(self.quality(point))}"
@@ -110,31 +135,25 @@ class Attempts:
         """Why this is not begun again, None where nothing speaks against it."""
         return f"{told}: {self._fatal[told]}" if told in self._fatal else self._fatal.get(ANYTHING)
 
+    def _read_pixels(self) -> Pixels:
+        return png_pixels(picture_path(self._folder, self.source.picture_sha256).read_bytes())
+
     def _encode(self, quality: Mapping[str, float]) -> Try:
-        told = f"encoding {self.source.name} with {self._spec.name} at {_said(quality)}"
+        told = f"encoding {self.source.name} with {self._called} at {_said(quality)}"
         if (reason := self._reason(told)) is not None:
             raise FailedTry(reason)
+        # A copy of its own: a codec that works in place would spoil the source of every later try.
+        pixels = self._read_pixels() if self._held is None else self._held.copy()
         note(told, patience_with(self.codec))
         start = cpu_seconds()
         try:
-            # A copy of its own: a codec that works in place would spoil the source of every later try.
-            bitstream = self.codec.encode(self._pixels.copy(), quality)
+            bitstream = self.codec.encode(pixels, quality)
         except (Exception, SystemExit) as error:
             raise FailedTry(f"encoding at {_said(quality)} failed: {one_line(error)}") from None
         seconds = cpu_seconds() - start
         if not isinstance(bitstream, bytes) or not bitstream:
             raise FailedTry(f"encode gave {type(bitstream).__name__} and no bytes")
         return Try(bitstream, seconds)
-
-
-def counted_bytes(bitstream: bytes, codec: Codec, rate: RateBasis) -> int:
-    """Bytes of the whole file, or of its payload; raises FailedTry when the payload is not known."""
-    if rate == "file":
-        return len(bitstream)
-    payload = payload_of(codec, bitstream)
-    if payload is None:
-        raise FailedTry(f"the payload of a .{codec.extension} file is not known; set rate to file")
-    return payload
 
 
 def decode_bitstream(codec: Codec, name: str, source: SourceRecord, bitstream: bytes) -> Pixels:
@@ -192,11 +211,13 @@ def patience_with(codec: object) -> float:
 
 
 def one_line(error: BaseException) -> str:
-    """What went wrong, for a person."""
-    if isinstance(error, (ProgramError, StimuliError)):
-        return str(error)
-    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    """What went wrong, for a person, without what differs from run to run: addresses, temporary folders."""
+    said = isinstance(error, (ProgramError, StimuliError))
+    text = str(error) if said else " ".join(f"{type(error).__name__}: {error}".split())
+    temporary = re.escape(tempfile.gettempdir()) + _TEMPORARY
+    text = re.sub(r"\b0x[0-9A-Fa-f]{6,}\b", "0x...", re.sub(temporary, "TMP", text))
+    return text if said else text[:300]
 
 
 def _said(quality: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {value:g}" for name, value in quality.items())
+    return ", ".join(f"{name} {value:.10g}" for name, value in quality.items())

@@ -7,7 +7,7 @@ The hidden original is not listed as a stimulus: whoever loads a manifest makes 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -192,10 +192,14 @@ class Manifest:
     machine: Machine
 
     def summary(self) -> Summary:
-        """The figures to print after encoding; `largest_residual` is over the reachable stimuli."""
+        """The figures to print after encoding; `largest_residual` is over the reachable stimuli.
+
+        Where the set meets a target, a stimulus counts with the residual of its set.
+        """
         searched = [stimulus for stimulus in self.stimuli if stimulus.status != "given"]
         reachable = [stimulus for stimulus in searched if stimulus.reachable]
-        residuals = [abs(stimulus.residual) for stimulus in reachable]
+        of_sets = self._set_residuals(searched) if self.study.match == "set-mean" else {}
+        residuals = [abs(of_sets.get(s.condition, s.residual)) for s in reachable]
         return Summary(
             stimuli=len(self.stimuli),
             given=len(self.stimuli) - len(searched),
@@ -211,6 +215,16 @@ class Manifest:
             left_out_cells=len(self._left_out_cells()),
             tolerance=self.study.tolerance,
         )
+
+    def _set_residuals(self, searched: Sequence[Stimulus]) -> dict[str, float]:
+        """By how much the stimuli of each condition together miss its target."""
+        residuals: dict[str, float] = {}
+        for condition in self.conditions:
+            there = [(s, s.width * s.height) for s in searched if s.condition == condition.name]
+            if there:
+                total = sum(s.residual * area for s, area in there)
+                residuals[condition.name] = total / sum(area for _, area in there)
+        return residuals
 
     def _left_out_cells(self) -> set[tuple[str, float]]:
         targets = {condition.name: condition.target for condition in self.conditions}

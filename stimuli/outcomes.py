@@ -19,6 +19,7 @@ class Cell:
     """Where a stimulus belongs: its source, codec and target, and how the study counts rates.
 
     `target` is the number of study.toml, `target_bpp` what it means for this source in bits per pixel.
+    `area` is in pixels, of all sources that meet the target together.
     """
 
     source: SourceRecord
@@ -28,6 +29,7 @@ class Cell:
     target_bpp: float
     match: MatchRule
     rate: RateBasis
+    area: int
 
     @property
     def condition(self) -> str:
@@ -56,7 +58,7 @@ def searched_stimulus(cell: Cell, codec: Codec, match: Match, decoded: Decoded) 
         encodes=match.encodes,
         previews=match.previews,
         reachable=match.reachable,
-        limit_bpp=None if limit is None else 8 * limit / area,
+        limit_bpp=None if limit is None else 8 * limit / cell.area,
         bitstream=f"{decoded.bitstream_sha256}.{codec.extension}",
     )
 

@@ -89,7 +89,9 @@ def run_program(argv: Sequence[str], *, cwd: Path, timeout: float, memory: int |
     if not ended:
         raise ProgramError(f"{name} was ended after {timeout:g} s; raise `timeout` if it needs longer")
     if process.returncode != 0:
-        raise ProgramError(_failure(name, process.returncode, bytes(last_words), memory))
+        # The folder has another name in every run.
+        told = bytes(last_words).replace(os.fsencode(cwd), b"{folder}")
+        raise ProgramError(_failure(name, process.returncode, told, memory))
 
 
 def _too_much(name: str, memory: int | None) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from stimuli.codecs.base import Codec, Pixels, keyed_settings
 from stimuli.files import sha256_of, write_atomic
+from stimuli.manifest import SourceRecord
 from stimuli.records import record_from_json, record_to_json
 
 # Part of every key: a change of how encodes are made or records are written must miss the old records.
@@ -161,9 +162,13 @@ def try_key(pixels: str, family: str, codec: Codec, quality: Mapping[str, float]
     return _key("try", pixels, family, codec.version, keyed_settings(codec), quality)
 
 
-def decode_key(bitstream: str, family: str, codec: Codec, crop: object) -> str:
-    """The key of a decode: bitstream hash, family, version, settings and the crop that is shown."""
-    return _key("decode", bitstream, family, codec.version, keyed_settings(codec), crop)
+def decode_key(bitstream: str, family: str, codec: Codec, source: SourceRecord) -> str:
+    """The key of a decode: bitstream hash, family, version, settings, the size and the crop that is shown.
+
+    Two sources that a codec pads to the same picture have one bitstream and two sizes.
+    """
+    size = (source.width, source.height)
+    return _key("decode", bitstream, family, codec.version, keyed_settings(codec), size, source.crop)
 
 
 def file_key(file_sha256: str, crop: object) -> str:

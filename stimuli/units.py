@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -97,7 +97,8 @@ class Unit:
 
     def cell(self, source: SourceRecord, target: float) -> Cell:
         """Where the stimulus of a source at a target belongs."""
-        return Cell(source, self.spec, self.version, target, self.targets[target], self.match, self.rate)
+        goal = self.targets[target]
+        return Cell(source, self.spec, self.version, target, goal, self.match, self.rate, self.area)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +124,12 @@ def encode_unit(unit: Unit) -> UnitResult:
         ]
         return UnitResult(tuple(given), (), None)
     codec = make_codec(unit.spec.family, unit.spec.settings, unit.folder)
-    attempts = [Attempts(unit.folder, source, unit.spec, codec, unit.fatal) for source in unit.sources]
+    attempts = _attempts(unit, codec)
     tries: dict[Point, int] = {}
 
     def measure(point: Point) -> int:
-        size = sum(attempt.size(point, unit.rate) for attempt in attempts)
-        tries[point] = size
-        return size
+        tries[point] = _total(attempts, point, unit.rate)
+        return tries[point]
 
     fixed = _fixed(unit, codec, measure)
     searched = [target for target in unit.targets if target not in fixed]
@@ -148,14 +148,34 @@ def encode_unit(unit: Unit) -> UnitResult:
     stimuli: list[Stimulus] = []
     failures: list[Failure] = []
     found: dict[float, Match | Failed] = {**fixed, **dict(zip(searched, matches, strict=True))}
-    for target, match in ((target, found[target]) for target in unit.targets):
-        for i, attempt in enumerate(attempts):
-            outcome = _searched(unit, attempt, target, match, first=i == 0)
-            if isinstance(outcome, Failure):
-                failures.append(outcome)
-            else:
-                stimuli.append(outcome)
+    for target in unit.targets:
+        outcomes = [_searched(unit, attempt, target, found[target]) for attempt in attempts]
+        failures += [outcome for outcome in outcomes if isinstance(outcome, Failure)]
+        made = [outcome for outcome in outcomes if isinstance(outcome, Stimulus)]
+        # The encodes of a set are counted once a setting, with its first stimulus.
+        stimuli += made[:1] + [replace(stimulus, encodes=0, previews=0) for stimulus in made[1:]]
     return UnitResult(tuple(stimuli), tuple(failures), prior_from(codec.scales, tries, unit.area))
+
+
+def _attempts(unit: Unit, codec: Codec, *, preview: bool = False) -> list[Attempts]:
+    held = len(unit.sources) == 1
+    return [
+        Attempts(unit.folder, source, unit.spec, codec, unit.fatal, preview=preview, held=held)
+        for source in unit.sources
+    ]
+
+
+def _total(attempts: Sequence[Attempts], point: Point, rate: RateBasis) -> int:
+    """Bytes of all sources at a point; raises FailedTry, that of a set with the source that failed."""
+    total = 0
+    for attempt in attempts:
+        try:
+            total += attempt.size(point, rate)
+        except FailedTry as error:
+            if len(attempts) == 1:
+                raise
+            raise FailedTry(f"source {attempt.source.name!r} of the set: {error}") from None
+    return total
 
 
 def _fixed(unit: Unit, codec: Codec, measure: Callable[[Point], int]) -> dict[float, Match | Failed]:
@@ -180,13 +200,11 @@ def _preview(unit: Unit, codec: Codec) -> Callable[[Point], int] | None:
     preview = getattr(codec, "preview", None)
     if preview is None:
         return None
-    attempts = [Attempts(unit.folder, source, unit.spec, preview, unit.fatal) for source in unit.sources]
-    return lambda point: sum(attempt.size(point, unit.rate) for attempt in attempts)
+    attempts = _attempts(unit, preview, preview=True)
+    return lambda point: _total(attempts, point, unit.rate)
 
 
-def _searched(
-    unit: Unit, attempt: Attempts, target: float, match: Match | Failed, *, first: bool
-) -> Stimulus | Failure:
+def _searched(unit: Unit, attempt: Attempts, target: float, match: Match | Failed) -> Stimulus | Failure:
     cell = unit.cell(attempt.source, target)
     if isinstance(match, Failed):
         return Failure(cell.source.name, cell.condition, unit.spec.name, match.reason)
@@ -194,9 +212,6 @@ def _searched(
         decoded = attempt.decoded(match.point)
     except CodecError as error:
         return Failure(cell.source.name, cell.condition, unit.spec.name, error.reason)
-    if not first:
-        # The encodes of a set are counted once a setting, with its first source.
-        match = replace(match, encodes=0, previews=0)
     return searched_stimulus(cell, attempt.codec, match, decoded)
 
 
@@ -243,10 +258,7 @@ def anchor_bpp(job: AnchorJob) -> float:
     codec = make_codec(unit.spec.family, unit.spec.settings, unit.folder)
     point = whole_point(codec, job.point)
     try:
-        size = sum(
-            Attempts(unit.folder, source, unit.spec, codec, unit.fatal).size(point, unit.rate)
-            for source in unit.sources
-        )
+        size = _total(_attempts(unit, codec), point, unit.rate)
     except FailedTry as error:
         raise CodecError(unit.spec.name, str(error), source=unit.sources[0].name) from None
     return 8 * size / unit.area

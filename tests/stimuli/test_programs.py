@@ -157,3 +157,8 @@ def test_a_folder_that_was_just_made_is_left_alone(temporary: Path) -> None:
     folder.mkdir()
     sweep()
     assert folder.is_dir()
+
+
+def test_the_words_of_a_program_do_not_name_the_folder_of_this_run(tmp_path: Path) -> None:
+    with pytest.raises(ProgramError, match=r"cannot read \{folder\}/input\.png"):
+        run_python("import os, sys\nsys.exit(f'cannot read {os.getcwd()}/input.png')", tmp_path)
