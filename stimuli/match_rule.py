@@ -25,7 +25,7 @@ class MatchRule:
     def __str__(self) -> str:
         if self.codec is None:
             return self.kind
-        values = " ".join(f"{name} {value:g}" for name, value in self.quality.items())
+        values = " ".join(f"{name} {value:.10g}" for name, value in self.quality.items())
         return f"{self.codec} {values}".rstrip()
 
 

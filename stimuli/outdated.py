@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from stimuli.goals import plain_goals
 from stimuli.manifest import Manifest
 from stimuli.study import Study
 
@@ -38,4 +39,12 @@ def outdated_keys(study: Study, manifest: Manifest) -> tuple[str, ...]:
         (source.name, source.crop) for source in manifest.sources
     ]:
         keys.append("sources")
+    elif "targets" not in keys and study.match.codec is None:
+        # The shares of a codec's rate are not known before it has encoded.
+        goals = plain_goals(study)
+        rates = [
+            tuple(goals[source.name][target] for target in study.rate_points) for source in study.sources
+        ]
+        if rates != [source.targets for source in manifest.sources]:
+            keys.append("sources.targets")
     return tuple(keys)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from stimuli.codecs.reconstructions import FAMILY as RECONSTRUCTIONS
 from stimuli.codecs.registry import make_codec
 from stimuli.errors import CodecNotInstalledError
@@ -12,6 +14,8 @@ from stimuli.toml_table import Table
 #: No picture that is accepted makes a file of so few bits per pixel, and no study asks for so many rates.
 LEAST_TARGET = 1e-6
 MOST_TARGETS = 100
+#: Rates nearer than this would be answered with the same file, and raters asked to tell it from itself.
+NEAREST_TARGETS = 1.01
 #: Bits per pixel of a bare 8-bit RGB picture.
 BARE = 24.0
 
@@ -75,6 +79,11 @@ def read_source_targets(
 
 def check_targets(table: Table, study: Study) -> None:
     """Note what rates of sources, ladders of codecs and `match` cannot say together."""
+    for low, high in pairwise(study.rate_points):
+        if high < NEAREST_TARGETS * low:
+            table.problem(
+                "targets", f"{low!r} and {high!r} are less than 1 % apart; write the same number or take one"
+            )
     own = [source.name for source in study.sources if source.targets is not None]
     if own and study.match.kind != "each":
         table.problem(
@@ -115,4 +124,9 @@ def check_targets(table: Table, study: Study) -> None:
         if not scale.low <= value <= scale.high:
             table.problem(
                 "match", f"has {scale.name} {value:g}; it lies between {scale.low:g} and {scale.high:g}"
+            )
+        elif scale.snap(value) != value:
+            table.problem(
+                "match",
+                f"has {scale.name} {value:.10g}, between two steps; the nearest is {scale.snap(value):.10g}",
             )

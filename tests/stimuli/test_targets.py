@@ -13,6 +13,7 @@ from stimuli.encoding import encode_study
 from stimuli.errors import StudyFileError
 from stimuli.manifest import Manifest, read_manifest, verify_manifest
 from stimuli.match_rule import EACH, MatchRule, read_match_rule
+from stimuli.outdated import outdated_keys
 from stimuli.study import read_study
 
 HEAD = """
@@ -46,7 +47,7 @@ def problems(folder: Path) -> str:
 
 
 def test_match_rules_are_read_and_written_alike() -> None:
-    for text in ("each", "set-mean", "vvc qp 32", "vvc qp 32 lambda 1.5", "pico"):
+    for text in ("each", "set-mean", "vvc qp 32", "vvc qp 32 lambda 1.5", "jxl distance 1.234567", "pico"):
         assert str(read_match_rule(text)) == text
     assert read_match_rule("each") == EACH
     assert read_match_rule(" vvc  qp 32 ") == MatchRule("codec", "vvc", {"qp": 32.0})
@@ -66,6 +67,10 @@ def test_a_source_may_have_rates_of_its_own(studies: ModuleType, tmp_path: Path)
     }
     assert all(abs(s.residual) < 0.02 for s in manifest.stimuli)
     assert verify_manifest(folder, workers=1, progress=False) == ()
+    assert outdated_keys(read_study(folder), manifest) == ()
+    file = folder / "study.toml"
+    file.write_text(file.read_text().replace("[0.5, 0.9]", "[0.5, 0.8]"))
+    assert outdated_keys(read_study(folder), manifest) == ("sources.targets",)
 
 
 def test_a_codec_may_have_a_ladder_of_its_own(studies: ModuleType, tmp_path: Path) -> None:
@@ -158,6 +163,7 @@ MISTAKES = {
     'match = "jpeg"': "match must say the quality of 'jpeg', as 'jpeg quality 50'",
     'match = "jpeg qp 30"': "match must say the quality of 'jpeg', as 'jpeg quality 50'",
     'match = "jpeg quality 300"': "match has quality 300; it lies between 1 and 100",
+    'match = "jpeg quality 60.3"': "match has quality 60.3, between two steps; the nearest is 60.3125",
     'match = "jpeg quality"': "match must be each, set-mean, or a codec with a value",
     'rate = "bits"': "rate must be 'file' or 'payload', got 'bits'",
     'metrics = ["pnsr"]': "metrics[0] must be one of psnr,",
@@ -195,3 +201,13 @@ def test_rates_of_sources_go_with_no_other_rule(studies: ModuleType, tmp_path: P
     assert "match is set-mean, but source 'chelsea' has targets of its own" in problems(folder)
     folder = study(studies, tmp_path / "b", HEAD, SOURCES, own, JPEG + "targets = [0.7]")
     assert "codecs[0].targets has 0.7, for which source 'chelsea' has no rate" in problems(folder)
+
+
+@pytest.mark.parametrize(
+    ("study_has", "codec_has"), [("[1.2, 1.20000001]", ""), ("[1.2]", "targets = [1.21, 3]")]
+)
+def test_rates_that_one_file_would_answer_are_one(
+    studies: ModuleType, tmp_path: Path, study_has: str, codec_has: str
+) -> None:
+    folder = study(studies, tmp_path, HEAD.replace("[0.6, 1.2]", study_has), SOURCES, JPEG, WEBP + codec_has)
+    assert "are less than 1 % apart; write the same number or take one" in problems(folder)
