@@ -163,6 +163,8 @@ class Study:
     """Seconds that one encode or decode may take."""
     memory: int | None = None
     """MB that one worker may use, or None for no limit."""
+    expected_savings: float = 2.0
+    """How many times fewer bits the best codec may need than the worst; see `stimuli.ladders`."""
 
     @property
     def rate_points(self) -> tuple[float, ...]:

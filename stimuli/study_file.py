@@ -65,6 +65,7 @@ def load_study(path: Path) -> Study:
         metrics=_read_metrics(table),
         timeout=table.number("timeout", 1800.0, 0, 604_800),
         memory=table.integer("memory", 1, 1, 2**31) if table.has("memory") else None,
+        expected_savings=table.number("expected_savings", 2.0, 1, 100),
     )
     table.take("workers")
     table.take("memory")

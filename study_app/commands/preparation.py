@@ -10,6 +10,7 @@ import click
 from study_app.commands.shared import (
     STUDY_HELP,
     say_if_oversized,
+    say_if_short,
     settings_of,
     study_argument,
 )
@@ -37,6 +38,7 @@ def check(study: Path) -> None:
     found = read_study(settings_of(study).folder)
     check_study(found)
     say_if_oversized(found)
+    say_if_short(found)
     click.echo(
         f"study {found.name!r} is fine: {len(found.sources)} sources, {len(found.codecs)} codecs, "
         f"{len(found.targets)} rate points, {len(found.sources) * len(found.conditions)} stimuli"
@@ -56,7 +58,9 @@ def encode(study: Path, workers: int | None, scheduler: str | None) -> None:
     from stimuli.encoding import encode_study
     from stimuli.study import read_study
 
-    manifest = encode_study(read_study(settings_of(study).folder), workers=workers, scheduler=scheduler)
+    found = read_study(settings_of(study).folder)
+    say_if_short(found)
+    manifest = encode_study(found, workers=workers, scheduler=scheduler)
     for stimulus in manifest.mismatched():
         click.echo(stimulus.describe())
     for failure in manifest.failures:

@@ -61,6 +61,14 @@ def say_if_oversized(study: Study) -> None:
         click.echo(f"note: {line}", err=True)
 
 
+def say_if_short(study: Study) -> None:
+    """Targets that are too close together give curves that share little quality: say so before encoding."""
+    from stimuli.ladders import ladder_advice
+
+    for line in ladder_advice(study):
+        click.echo(f"note: {line}", err=True)
+
+
 def say_if_outdated(folder: Path, manifest: Manifest) -> None:
     """A study.toml that was changed after encoding is not what raters get: say so."""
     from stimuli.outdated import outdated_keys
