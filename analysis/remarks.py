@@ -6,6 +6,7 @@ from collections import Counter
 
 from analysis.bootstrap import FEW_CLUSTERS
 from analysis.errors import counted, listed
+from analysis.ladders import ladder_advice
 from analysis.rates import study_basis
 from analysis.results import CodecComparison, StudyResult
 
@@ -51,7 +52,7 @@ def remarks(result: StudyResult) -> list[str]:
             were = "was" if curve.violations == 1 else "were"
             pooled = f"{curve.violations} of {points} rate points {were} pooled"
             said.append(f"{codec}: {pooled}, as Elo fell while rate rose.")
-    said += [sentence for c in result.codec_comparisons for sentence in _comparison_warnings(c)]
+    said += [sentence for c in result.codec_comparisons for sentence in _comparison_warnings(c, result)]
     if result.payload_unknown:
         number = sum(result.payload_unknown.values())
         codecs = listed(list(result.payload_unknown), 12)
@@ -122,16 +123,19 @@ def _cluster_warnings(result: StudyResult) -> list[str]:
     return said
 
 
-def _comparison_warnings(comparison: CodecComparison) -> list[str]:
+def _comparison_warnings(comparison: CodecComparison, result: StudyResult) -> list[str]:
+    curves = (result.curves[comparison.anchor], result.curves[comparison.test])
+    advice = ladder_advice(comparison.anchor, comparison.test, curves, comparison.rate)
+    more = "" if advice is None else f" {advice}"
     name, rate = f"{comparison.test} against {comparison.anchor}", comparison.rate
     if rate.status == "flagged":
-        return [f"{name}: the curves share only {100 * rate.overlap:.0f} % of the narrower one's Elo range."]
+        shared = f"the curves share only {100 * rate.overlap:.0f} % of the narrower one's Elo range"
+        return [f"{name}: {shared}.{more}"]
     if rate.status == "refused":
         shared = f"the curves share {100 * rate.overlap:.0f} % of the narrower one's Elo range"
-        advice = "A ladder whose rates span at least three times the savings would overlap."
-        return [f"{name}: {shared}, and a BD-rate needs 25 %; only bounds are given. {advice}"]
+        return [f"{name}: {shared}, and a BD-rate needs 25 %; only bounds are given.{more}"]
     if rate.status == "no_overlap":
-        return [f"{name}: the curves share no Elo; only bounds are given."]
+        return [f"{name}: the curves share no Elo; only bounds are given.{more}"]
     if rate.status in ("ok", "one_quality") and any(comparison.censored.values()):
         censored = sum(comparison.censored.values())
         count = "counts" if censored == 1 else "count"
