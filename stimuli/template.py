@@ -21,21 +21,33 @@ You will see an original picture and two compressed versions of it in the same p
 Switch between them as often as you like, then choose the version that is closer to the original.
 """
 
-# Rate points in bits per pixel of the whole file. Spread them at least three times the savings that you expect
-# the best codec to have: `matchrate check` says which to add.
+# Rate points in bits per pixel of the whole file. Spread them at least three times the savings that you
+# expect the best codec to have: `matchrate check` says which to add.
 targets = [0.16, 0.4, 1.0]
 expected_savings = 2
 # How far a file may miss its target: 0.01 is 1 %. What misses is left out for all codecs at that source and
 # rate point, unless allow_mismatch is true.
 tolerance = 0.01
 allow_mismatch = false
+# What a target means: "each" source meets it; or the whole set does, with one quality for all; or targets are
+# shares of the rate that a codec below takes at a quality.
+# match = "set-mean"
+# match = "avif quality 60"
+# Bits of the "file", or of its "payload" without the container.
+# rate = "payload"
+# Objective metrics of every stimulus: "psnr" and "ssimulacra2" without this line.
+# metrics = ["psnr", "ssimulacra2", "ms_ssim", "vmaf_neg", "xpsnr"]
+# Quicker settings for every codec that has them, for a trial.
+# fast = true
 
 # Trials that one rater answers in one sitting.
 session_length = 40
 # Everything that is drawn at random is drawn from this number.
 seed = 1
-# Processes that encode; without this line, one a processor.
+# Processes that encode (without this line, one a processor), seconds for one encode, MB for one process.
 # workers = 2
+# timeout = 1800
+# memory = 4000
 
 [sources]
 folder = "sources"               # PNG, TIFF, PPM or JPEG; or: files = ["a.png", "b.tif"]
@@ -47,6 +59,9 @@ show = [640, 512]
 # [sources.crops]                # or said picture by picture: left, top, width, height
 # kodim01 = [100, 0, 512, 512]
 
+# [sources.targets]              # rates of its own for a source, one at each of the targets
+# kodim01 = [0.4, 0.8, 1.6]
+
 [pairing]
 same_rate = true                 # two codecs at one rate point
 adjacent_within = true           # one codec at neighbouring rate points
@@ -54,7 +69,7 @@ adjacent_across = true           # two codecs at neighbouring rate points
 include_reference = false        # the original as a hidden condition
 
 # Each codec has a name of its own, and a family (the name, when left out). `matchrate codecs` lists them with
-# their settings; `fast = true` under a codec takes quicker ones, for a trial.
+# their settings. A codec may have targets of its own.
 [[codecs]]
 name = "jpeg"
 subsampling = "4:2:0"
@@ -72,6 +87,14 @@ speed = 4                        # 0 is slow and small, 10 fast and large; 2 whe
 # [[codecs]]
 # name = "jpegxl"                # `make install` brought its library; else: pip install pillow-jxl-plugin
 # effort = 9
+# targets = [0.25, 0.5]
+
+# [[codecs]]
+# name = "vvc"                   # `make install` brought its library; else: pip install imageio-ffmpeg
+# preset = "medium"              # "slower" when left out, six times as slow
+
+# [[codecs]]
+# name = "av2"                   # a recipe: its programs avmenc and avmdec are looked for on PATH
 
 # [[codecs]]
 # name = "mine"                  # your own program
@@ -87,6 +110,8 @@ speed = 4                        # 0 is slow and small, 10 fast and large; 2 whe
 # folder = "reconstructions"
 # pattern = "{source}/{codec}.png"
 # table = "bpp.csv"
+# crop = true                    # another size than the source by a border: compare the common part
+# optional = true                # a missing picture leaves no source out for the other codecs
 '''
 
 
