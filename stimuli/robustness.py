@@ -176,31 +176,34 @@ def _share(pictures: Iterable[Difference]) -> float:
 
 def table_lines(rows: Sequence[CodecRow]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """The header and rows of the table for a terminal."""
-    header: tuple[str, ...] = (
+    header = (
         *("codec", "stimuli", "bitstreams same", "pictures same", "differ", "pixels", "share", "levels"),
         "not compared",
     )
-    encoded = any(row.encodes is not None for row in rows)
-    if encoded:
-        header += ("encodes same", "differ", "bytes", "pixels", "share", "levels", "not made")
-    lines = []
-    for row in rows:
-        line: tuple[str, ...] = (
+    return header, [
+        (
             *(row.codec, str(row.stimuli)),
             f"{row.bitstreams_same} of {row.bitstreams}" if row.bitstreams else "given",
             *(f"{row.pictures_same} of {row.pictures}", str(row.pictures_differ), str(row.pixels_differ)),
             *(_percent(row.pixels_differ_share), str(row.largest_levels), str(row.not_compared)),
         )
-        if encoded and row.encodes is None:
-            line += ("-",) * 7
-        elif encoded:
-            line += (
-                *(f"{row.encodes_same} of {row.encodes}", str(row.encodes_differ), str(row.bytes_differ)),
-                *(str(row.encoded_pixels_differ), _percent(row.encoded_pixels_differ_share or 0.0)),
-                *(str(row.encoded_largest_levels), str(row.not_encoded)),
-            )
-        lines.append(line)
-    return header, lines
+        for row in rows
+    ]
+
+
+def encode_lines(rows: Sequence[CodecRow]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """The header and rows of the table of encodes that were made again; no rows where none was asked for."""
+    header = ("codec", "encodes same", "differ", "bytes", "pixels", "share", "levels", "not encoded")
+    return header, [
+        (
+            *(row.codec, f"{row.encodes_same} of {row.encodes}", str(row.encodes_differ)),
+            *(str(row.bytes_differ), str(row.encoded_pixels_differ)),
+            _percent(row.encoded_pixels_differ_share or 0.0),
+            *(str(row.encoded_largest_levels), str(row.not_encoded)),
+        )
+        for row in rows
+        if row.encodes is not None
+    ]
 
 
 def _percent(share: float) -> str:

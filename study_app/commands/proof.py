@@ -33,7 +33,7 @@ def verify(study: Path, encode: bool, output: Path | None, workers: int | None, 
     The study may have been encoded on another machine: study.toml, the sources, and of stimuli/ the
     manifest, bitstreams and pictures are enough.
     """
-    from stimuli.robustness import table_lines, write_table
+    from stimuli.robustness import encode_lines, table_lines, write_table
     from stimuli.verification import verify_study
 
     if output is not None and output.suffix not in (".csv", ".json"):
@@ -44,16 +44,21 @@ def verify(study: Path, encode: bool, output: Path | None, workers: int | None, 
     if found.made_on is not None:
         click.echo(f"encoded on {found.made_on}")
         click.echo(f"verified on {found.here}")
-        click.echo(_aligned(*table_lines(found.rows)))
+        click.echo(f"\n{_aligned(*table_lines(found.rows))}\n")
+        header, again = encode_lines(found.rows)
+        if again:
+            click.echo(f"encoded again:\n{_aligned(header, again)}\n")
     for deviation in found.deviations:
         click.echo(str(deviation), err=True)
     if output is not None:
         write_table(output, found)
     if found.deviations:
-        again = "run `matchrate encode` to make again what can be made"
         number = len(found.deviations)
         said = f"{number} deviation{'' if number == 1 else 's'} from the manifest"
-        click.echo(f"matchrate: {said}; {again}", err=True)
+        # Elsewhere that would make another study of it.
+        if found.made_on == found.here and not found.notes:
+            said += "; run `matchrate encode` to make again what can be made"
+        click.echo(f"matchrate: {said}", err=True)
         return EXIT_BAD_INPUT
     click.echo("every file is as the manifest says" + (", and so is every encode" if encode else ""))
     return 0

@@ -75,6 +75,6 @@ def test_verify_names_a_checkpoint_that_was_replaced(study: Path, tmp_path: Path
     moved = tmp_path / "moved"
     shutil.copytree(study, moved)
     shutil.copy(moved / "low.pth", moved / "tiny.pth")
-    lines = [str(deviation) for deviation in verify_manifest(moved, workers=1, progress=False)]
-    assert len(lines) == 6
-    assert all("for tiny.pth, which is" in line and "it is another checkpoint" in line for line in lines)
+    (line,) = [str(deviation) for deviation in verify_manifest(moved, workers=1, progress=False)]
+    assert "for tiny.pth, which is" in line
+    assert "it is another checkpoint" in line

@@ -171,7 +171,7 @@ def test_the_command_prints_and_writes_the_table(
     out = capsys.readouterr().out.splitlines()
     assert out[0].startswith("encoded on lab-7 (")
     assert out[1].startswith("verified on ")
-    assert out[2].split()[:3] == ["codec", "stimuli", "bitstreams"]
+    assert out[3].split()[:3] == ["codec", "stimuli", "bitstreams"]
     with (tmp_path / "table.csv").open(newline="") as file:
         rows = {row["codec"]: row for row in csv.DictReader(file)}
     assert rows["fickle"]["pixels_differ"] == "4"
