@@ -34,7 +34,8 @@ from stimuli.manifest import FORMAT, CodecRecord, Failure, Manifest, SourceRecor
 from stimuli.measuring import with_metrics
 from stimuli.metrics import missing_metrics
 from stimuli.parallel import Crash, worker_count
-from stimuli.study import CodecSpec, Source, Stimulus, Study
+from stimuli.study import Source, Stimulus, Study
+from stimuli.study_file import reconstructions_of
 from stimuli.units import AnchorJob, FileJob, ReadFile, Unit, anchor_bpp, read_file
 from stimuli.waves import run_waves
 from stimuli.workforce import Workforce, open_workforce
@@ -225,7 +226,7 @@ def _units_of(
 ) -> list[Unit]:
     """The units of one codec: one a source, or one for the whole set."""
     spec = study.codecs[place]
-    given = _given_by_source(study, spec, goals) if goals else {}
+    given = _given_by_source(study, place, goals) if goals else {}
     groups = [tuple(sources)] if study.match.kind == "set-mean" and not given else [(s,) for s in sources]
     ladder = study.ladder(spec) if goals else ()
     return [
@@ -277,15 +278,15 @@ def _in_order(study: Study, stimuli: Iterable[Stimulus]) -> tuple[Stimulus, ...]
     )
 
 
-def _given_by_source(
-    study: Study, spec: CodecSpec, goals: Goals
-) -> Mapping[str, Mapping[float, Reconstruction]]:
+def _given_by_source(study: Study, place: int, goals: Goals) -> Mapping[str, Mapping[float, Reconstruction]]:
+    spec = study.codecs[place]
     if spec.family != RECONSTRUCTIONS:
         return {}
     given: dict[str, dict[float, Reconstruction]] = {source.name: {} for source in study.sources}
-    ladder = study.ladder(spec)
-    wanted = {source.name: targets_of(goals, source.name, ladder) for source in study.sources}
-    cells = Reconstructions(spec.settings, study.folder, spec.name).cells(wanted)
+    try:
+        cells = reconstructions_of(study, spec, goals)
+    except CodecSettingsError as error:
+        raise StudyFileError((f"{study.file}: codecs[{place}].{error}",)) from None
     for (name, target), cell in cells.items():
         given[name][target] = cell
     return given

@@ -6,6 +6,7 @@ import dataclasses
 import math
 import types
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 Record = TypeVar("Record")
@@ -28,7 +29,7 @@ def record_from_json(kind: type[Record], value: object, where: str = "") -> Reco
     """
     if not isinstance(value, dict):
         raise RecordError(where, f"must be an object, got {_say(value)}")
-    hints = get_type_hints(kind)
+    hints = _hints(kind)  # type: ignore[arg-type]
     names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
     for name in names:
         if name not in value:
@@ -37,6 +38,11 @@ def record_from_json(kind: type[Record], value: object, where: str = "") -> Reco
         if name not in hints:
             raise RecordError(_join(where, str(name)), "is not a known field")
     return kind(**{name: _fit(hints[name], value[name], _join(where, name)) for name in names})
+
+
+@cache
+def _hints(kind: Any) -> dict[str, Any]:
+    return get_type_hints(kind)
 
 
 def record_to_json(record: object) -> Any:

@@ -17,7 +17,7 @@ from stimuli.errors import (
     PictureError,
     StudyFileError,
 )
-from stimuli.goals import given_anchors, plain_goals, targets_of
+from stimuli.goals import Goals, given_anchors, plain_goals, targets_of
 from stimuli.match_rule import EACH, MatchRule, read_match_rule
 from stimuli.pictures import SHORTEST_SIDE, inspect_picture, load_picture
 from stimuli.source_files import read_sources
@@ -138,17 +138,20 @@ def find_problems(study: Study) -> tuple[str, ...]:
     return tuple(problems)
 
 
-def reconstructions_of(study: Study, spec: CodecSpec) -> dict[tuple[str, float], Reconstruction]:
-    """The given pictures of one codec by source name and target.
+def reconstructions_of(
+    study: Study, spec: CodecSpec, goals: Goals | None = None
+) -> dict[tuple[str, float], Reconstruction]:
+    """The given pictures of one codec by source name and target; `goals` are the rates where these are known.
 
     Raises CodecSettingsError, and StudyFileError for `match` with a codec of reconstructions.
     """
     given = Reconstructions(spec.settings, study.folder, spec.name)
-    anchors = given_anchors(study)
-    if anchors is None and study.match.codec is not None:
-        # The rates are known only once that codec has encoded: every row is somewhere on its ladder.
-        anchors = {source.name: given.middle_rate(source.name) for source in study.sources}
-    goals = plain_goals(study, anchors)
+    if goals is None:
+        anchors = given_anchors(study)
+        if anchors is None and study.match.codec is not None:
+            # The rates are known only once that codec has encoded: every row is somewhere on its ladder.
+            anchors = {source.name: given.middle_rate(source.name) for source in study.sources}
+        goals = plain_goals(study, anchors)
     ladder = study.ladder(spec)
     return given.cells({name: targets_of(goals, name, ladder) for name in goals})
 

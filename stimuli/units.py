@@ -240,7 +240,8 @@ def _given(unit: Unit, source: SourceRecord, target: float, given: Reconstructio
         raise PictureError(given.path, read)
     note = None
     if common is not None and cut:
-        note = f"cropped from {info.width}x{info.height} to {common[0]}x{common[1]}"
+        cropped = f"cropped from {info.width}x{info.height} to {common[0]}x{common[1]}"
+        note = f"lacks a border of its {wanted[0]}x{wanted[1]} source" if size == common else cropped
     return given_stimulus(unit.cell(source, target), given, read.picture, note)
 
 

@@ -187,7 +187,9 @@ def _design(manifest: Manifest, rows: _Rows) -> tuple[list[ConditionPair], dict[
             has[condition].add(source)
     reference = REFERENCE_CONDITION if manifest.study.pairing.include_reference else None
     pairs, questions = [], {}
-    for pair in pair_conditions(manifest.conditions, manifest.study.pairing, reference):
+    # Neighbours on a ladder are neighbours among what is shown: a rate point may be left out altogether.
+    conditions = [condition for condition in manifest.conditions if has[condition.name]]
+    for pair in pair_conditions(conditions, manifest.study.pairing, reference):
         shared = has[pair.condition_a] & has[pair.condition_b]
         if shared:
             pairs.append(pair)

@@ -220,6 +220,19 @@ def test_a_design_in_pieces_is_refused_by_its_groups(
     assert dump(engine)["study"] == []
 
 
+def test_a_rate_point_that_nobody_sees_does_not_part_its_neighbours(
+    engine: Engine, make_manifest: Make, study_folder: Path
+) -> None:
+    """Where a codec misses it on every source, the next rate points are compared with each other."""
+    manifest = make_manifest(targets=(0.25, 0.5, 1.0))
+    stimuli = tuple(
+        replace(s, included=False, left_out="x: failed") if s.target_bpp == 0.5 else s
+        for s in manifest.stimuli
+    )
+    report = load_manifest(engine, replace(manifest, stimuli=stimuli), study_folder)
+    assert (report.conditions, report.left_out, report.pairs) == (6, 6, 6)
+
+
 def test_a_design_without_pairs_is_refused(engine: Engine, make_manifest: Make, study_folder: Path) -> None:
     with pytest.raises(EmptyDesign, match="no pair of stimuli"):
         load_manifest(engine, make_manifest(codecs=("only",), targets=(0.5,)), study_folder)

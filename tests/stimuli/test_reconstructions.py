@@ -85,6 +85,8 @@ def test_a_smaller_picture_shrinks_what_is_shown_for_every_codec(studies: Module
     given["chelsea"] = given["chelsea"][:94, :125]
     folder = write(tmp_path, studies, given, "crop = true")
     manifest = encoded(folder)
+    notes = {s.source: s.note for s in manifest.stimuli if s.codec == "theirs"}
+    assert notes == {"astronaut": None, "chelsea": "lacks a border of its 128x96 source"}
     shown = {s.name: (s.crop, s.shown_width, s.shown_height) for s in manifest.sources}
     assert shown == {"astronaut": (None, 128, 96), "chelsea": ((0, 0, 125, 94), 125, 94)}
     for stimulus in manifest.stimuli:
@@ -219,3 +221,16 @@ def test_all_five_published_scenes_make_one_study(studies: ModuleType, tmp_path:
         assert webp[scene].target_bpp == given[scene].bpp
         assert abs(webp[scene].residual) < 0.02
     assert verify_manifest(tmp_path, workers=2, progress=False) == ()
+
+
+def test_rows_that_meet_at_one_share_are_told_with_their_key(studies: ModuleType, tmp_path: Path) -> None:
+    """Which target is a row's nearest is known only when the codec that `match` names has encoded."""
+    given = {name: noisy(p) for name, p in studies.photographs().items()}
+    folder = write(tmp_path, studies, given)
+    file = folder / "study.toml"
+    file.write_text(file.read_text().replace("[0.5]", '[0.5, 1.0]\nmatch = "jpeg quality 95"'))
+    (folder / "reconstructions" / "bpp.csv").write_text(
+        "source,codec,bpp\nastronaut,theirs,0.34\nastronaut,theirs,0.7\n"
+    )
+    with pytest.raises(StudyFileError, match=r"codecs\[1\]\.table .* lines 2 and 3 both give astronaut at"):
+        encoded(folder)
