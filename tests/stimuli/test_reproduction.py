@@ -125,6 +125,12 @@ def test_an_encoder_that_changed_differs_in_bytes_and_not_in_decoding(
     )
 
 
+def test_other_bytes_of_the_same_number_are_told(moved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FICKLE_TAIL", "1")
+    row = row_of(verified(moved, encode=True), "fickle")
+    assert (row.encodes_same, row.encodes_differ, row.bytes_differ) == (0, 4, 0)
+
+
 def test_the_cache_of_tries_is_passed_over(
     encoded: Path, moved: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -58,8 +58,8 @@ def slow_study(studies: ModuleType, folder: Path, first: str, extra: str = "") -
 
 def test_a_guard_waits_for_the_time_limit_of_a_program(studies: ModuleType, tmp_path: Path) -> None:
     """A limit of 1 s in study.toml, of a minute in the codec, and a program of 1.5 s: the codec's counts."""
-    first = "import time, pathlib\nif not (flag := pathlib.Path(__file__).with_name('slept')).exists():\n"
-    first += "    flag.touch()\n    time.sleep(1.5)\n"
+    first = "import time, pathlib, sys\nflag = pathlib.Path(__file__).with_name('slept')\n"
+    first += "if sys.argv[1] == 'dec' and not flag.exists():\n    flag.touch()\n    time.sleep(1.5)\n"
     folder = slow_study(studies, tmp_path / "study", first, "timeout = 60\n")
     manifest = encode_study(read_study(folder), workers=1, progress=False)
     assert (len(manifest.stimuli), manifest.failures) == (2, ())
@@ -201,13 +201,16 @@ def test_rows_of_other_devices_are_kept(
 
 
 def test_a_codec_that_crashes_is_named_and_the_others_are_timed(
-    timed: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    timed: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = timed()
     monkeypatch.setenv("FICKLE_CRASH", "50")
+    monkeypatch.setenv("FICKLE_LOG", str(tmp_path / "log"))
     found = time_study(folder, repeats=2, sources=1, progress=False)
     assert [row.cells for row in found.timings] == [2, 2]
     assert "first on astronaut at quality 50 is not timed: the worker process died (SIGSEGV)" in found.notes
+    log = (tmp_path / "log").read_text().splitlines()
+    assert [len([line for line in log if line.endswith(f" 64 {value}")]) for value in (25, 50)] == [8, 4]
 
 
 def test_threads_are_named() -> None:

@@ -47,7 +47,7 @@ class FickleCodec:
                 thread.join()
         size = round(source.shape[0] * source.shape[1] / 8 * value / 50)
         head = np.array([*source.shape[:2], value], dtype="<i4").tobytes()
-        return head + bytes(size - len(head)) + bytes(told("BYTES"))
+        return head + bytes(size - len(head) - 1) + bytes([told("TAIL")]) + bytes(told("BYTES"))
 
     def decode(self, bitstream):
         height, width, value = np.frombuffer(bitstream[:12], dtype="<i4")
