@@ -69,8 +69,8 @@ def moved(encoded: Path, site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     sys.modules.pop("ficklecodec", None)
 
 
-def verified(folder: Path, *, encode: bool = False, isolated: bool = False) -> Verification:
-    return verify_study(folder, encode=encode, workers=1, progress=False, isolated=isolated)
+def verified(folder: Path, *, encode: bool = False) -> Verification:
+    return verify_study(folder, encode=encode, workers=1, progress=False, isolated=False)
 
 
 def row_of(found: Verification, codec: str) -> CodecRow:
@@ -143,9 +143,12 @@ def test_the_cache_of_tries_is_passed_over(
     assert (lines.count("encode"), lines.count("decode")) == (4, 4)
 
 
-def test_a_crash_in_decoding_is_one_line(moved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("scheduler", [None, "local"])
+def test_a_crash_in_decoding_is_one_line(
+    moved: Path, monkeypatch: pytest.MonkeyPatch, scheduler: str | None
+) -> None:
     monkeypatch.setenv("FICKLE_CRASH", "50")
-    found = verified(moved, isolated=True)
+    found = verify_study(moved, workers=1, scheduler=scheduler, progress=False)
     # Two sources share this bitstream, and so the line.
     (line,) = found.deviations
     assert str(line).endswith(".fickle: decoding it failed: the worker process died (SIGSEGV)")
