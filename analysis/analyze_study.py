@@ -35,22 +35,26 @@ def _analyse(argv: Sequence[str] | None) -> int:
     # Imported here: pandas and SciPy take a second or two, in which Ctrl-C must be one line as well.
     from tqdm import tqdm
 
-    from analysis.arguments import command_line, options_from, output_folder, parser
+    from analysis.arguments import command_line, options_from, output_folder, parser, timings_from
     from analysis.document import results_document
     from analysis.judgments import read_tables
     from analysis.report import write_outputs
     from analysis.results import analyse_study
+    from analysis.timings import study_timings
 
     arguments = parser().parse_args(argv)
     options = options_from(arguments)
     folder = output_folder(arguments)
+    given = timings_from(arguments)
     tables = read_tables(arguments.input, arguments.study, options.anchor or options.test)
     total = 3 * options.replicates
     with tqdm(
         total=total, desc="resampling", unit="fit", disable=not sys.stderr.isatty(), leave=False
     ) as bar:
         result = analyse_study(tables, options, progress=bar.update)
-    document = results_document(result, command_line(arguments, result.options, folder))
+    reference = arguments.reference or options.anchor or options.test or ""
+    timings = study_timings(tables, list(result.curves), given, reference)
+    document = results_document(result, command_line(arguments, result.options, folder), timings)
     report = write_outputs(document, folder)
     try:
         _say(document, report)

@@ -9,6 +9,7 @@ from pathlib import Path
 from analysis.errors import AnalysisError
 from analysis.inputs import is_database_address, without_password
 from analysis.results import Options
+from analysis.timings import Timing, find_timings, read_timings
 
 
 def parser() -> argparse.ArgumentParser:
@@ -44,6 +45,16 @@ def parser() -> argparse.ArgumentParser:
         help="mean of bpp over sources",
     )
     made.add_argument(
+        "--timings",
+        metavar="FILE",
+        help="CPU seconds a megapixel of codecs timed elsewhere (default: timings.csv of the study)",
+    )
+    made.add_argument(
+        "--reference",
+        metavar="CODEC",
+        help="the codec that times are relative to (default: the one that --anchor or --test names)",
+    )
+    made.add_argument(
         "--replicates", type=int, default=1000, metavar="N", help="resamplings of each kind (1000)"
     )
     made.add_argument("--seed", type=int, default=0, metavar="N", help="of the resampling (0)")
@@ -69,6 +80,14 @@ def options_from(arguments: argparse.Namespace) -> Options:
         confidence=arguments.confidence,
         include_simulated=arguments.include_simulated,
     )
+
+
+def timings_from(arguments: argparse.Namespace) -> tuple[Timing, ...]:
+    """The times of codecs that --timings names, else those of the study's own timings.csv."""
+    if arguments.timings is not None:
+        return read_timings(Path(arguments.timings))
+    path = None if is_database_address(arguments.input) else find_timings(arguments.input)
+    return () if path is None else read_timings(path)
 
 
 def output_folder(arguments: argparse.Namespace) -> Path:
@@ -100,6 +119,8 @@ def command_line(arguments: argparse.Namespace, options: Options, folder: Path) 
         ("--zero", options.zero),
         ("--rate", options.rate),
         ("--rate-mean", options.rate_mean),
+        ("--timings", arguments.timings),
+        ("--reference", arguments.reference),
         ("--replicates", options.replicates),
         ("--seed", options.seed),
         ("--confidence", options.confidence),

@@ -14,6 +14,7 @@ from analysis.elo import ELO_ORIGIN, elo
 from analysis.errors import counted
 from analysis.remarks import remarks, too_few
 from analysis.results import CodecComparison, ConditionScore, StudyResult
+from analysis.timings import StudyTimings
 
 FORMAT = 1
 #: Bounds closer to equal rates than this many per cent are said in words alone.
@@ -28,7 +29,9 @@ _LABELS = {
 }
 
 
-def results_document(result: StudyResult, command: Sequence[str] = ()) -> dict[str, Any]:
+def results_document(
+    result: StudyResult, command: Sequence[str] = (), timings: StudyTimings | None = None
+) -> dict[str, Any]:
     """The result as JSON: no NaN and no infinity, null where there is no number."""
     options, comparisons = result.options, result.comparisons
     return {
@@ -106,6 +109,7 @@ def results_document(result: StudyResult, command: Sequence[str] = ()) -> dict[s
             for codec, curve in result.curves.items()
         ],
         "reference": _reference(result),
+        "timings": None if timings is None else timings.document(),
         "too_few": too_few(result),
         "warnings": remarks(result),
     }

@@ -23,6 +23,9 @@ _SCORE_COLUMNS = (
     "judgments", "elo", "elo_low", "elo_high", "elo_low_99", "elo_high_99", "standard_error",
     "model_standard_error",
 )  # fmt: skip
+_TIMING_COLUMNS = (
+    "codec", "device", "elsewhere", "encode", "decode", "relative_encode", "relative_decode",
+)  # fmt: skip
 
 
 def bd_rates_csv(document: Row) -> str:
@@ -33,6 +36,11 @@ def bd_rates_csv(document: Row) -> str:
 def scores_csv(document: Row) -> str:
     """One line a condition at full precision, stamped on every line."""
     return _csv(_SCORE_COLUMNS, document["scores"], document)
+
+
+def timings_csv(document: Row) -> str:
+    """One line a codec in CPU seconds a megapixel, stamped on every line."""
+    return _csv(_TIMING_COLUMNS, document["timings"]["codecs"], document)
 
 
 def _csv(columns: Sequence[str], rows: Sequence[Row], document: Row) -> str:
@@ -83,7 +91,8 @@ def table_rows(document: Row) -> tuple[list[str], list[list[str]]]:
     if document["rate_means_differ"]:
         header.append(f"BD-rate, {_other(document)} mean rate")
     if document["other_basis"]:
-        header.append(f"BD-rate, {document['other_basis']} rates")
+        # Beside the headline: which bits are counted changes it before anything else does.
+        header.insert(4, f"BD-rate, {document['other_basis']} rates")
     rows = []
     for row in document["bd_rates"]:
         if row["bd_rate_percent"] is None:
@@ -101,7 +110,7 @@ def table_rows(document: Row) -> tuple[list[str], list[list[str]]]:
             cells.append("none" if other is None else f"{other:+.1f} %{_mark(row)}")
         if document["other_basis"]:
             other = row["other_basis_percent"]
-            cells.append("none" if other is None else f"{other:+.1f} %{_mark(row)}")
+            cells.insert(2, "none" if other is None else f"{other:+.1f} %{_mark(row)}")
         flag = " (flagged)" if row["status"] == "flagged" else _mark(row)
         rows.append([row["test"], row["anchor"], cells[0] + flag, *cells[1:]])
     return header, rows

@@ -16,20 +16,28 @@ from markupsafe import Markup, escape
 from analysis.document import provenance_line
 from analysis.errors import AnalysisError
 from analysis.plots import plot_elo_curves
-from analysis.publication import bd_rates_csv, bd_rates_md, bd_rates_tex, scores_csv
+from analysis.publication import bd_rates_csv, bd_rates_md, bd_rates_tex, scores_csv, timings_csv
+from analysis.speed_plot import can_be_drawn, plot_speed
 
 OUTPUTS = (
     "bd_rates.csv", "bd_rates.md", "bd_rates.tex", "scores.csv", "results.json", "elo_curves.png",
     "elo_curves.svg", "report.html",
 )  # fmt: skip
+#: Written where encode times are known, and removed where an earlier report had them.
+SPEED_OUTPUTS = ("timings.csv", "quality_speed.png", "quality_speed.svg")
 
 
 def write_outputs(document: Mapping[str, Any], folder: Path) -> Path:
-    """Writes `OUTPUTS` into `folder` and returns the path of the report.
+    """Writes `OUTPUTS` into `folder`, and of `SPEED_OUTPUTS` what there is; returns the path of the report.
 
     Raises AnalysisError when the folder cannot be written.
     """
     replace_files(folder, lambda made: _make(document, made))
+    kept: tuple[str, ...] = ("timings.csv",) if document["timings"] is not None else ()
+    if can_be_drawn(document):
+        kept = SPEED_OUTPUTS
+    for name in set(SPEED_OUTPUTS) - set(kept):
+        (folder / name).unlink(missing_ok=True)
     return folder / "report.html"
 
 
@@ -70,11 +78,17 @@ def _make(document: Mapping[str, Any], folder: Path) -> None:
         (folder / name).write_text(text, encoding="utf-8")
     plot_elo_curves(document, stamp, folder / "elo_curves.png", folder / "elo_curves.svg")
     image = base64.b64encode((folder / "elo_curves.svg").read_bytes()).decode()
-    (folder / "report.html").write_text(report_html(document, image), encoding="utf-8")
+    speed = None
+    if document["timings"] is not None:
+        (folder / "timings.csv").write_text(timings_csv(document), encoding="utf-8")
+    if can_be_drawn(document):
+        plot_speed(document, stamp, folder / "quality_speed.png", folder / "quality_speed.svg")
+        speed = base64.b64encode((folder / "quality_speed.svg").read_bytes()).decode()
+    (folder / "report.html").write_text(report_html(document, image, speed), encoding="utf-8")
 
 
-def report_html(document: Mapping[str, Any], svg_base64: str) -> str:
-    """One file that a browser opens offline.
+def report_html(document: Mapping[str, Any], svg_base64: str, speed_base64: str | None = None) -> str:
+    """One file that a browser opens offline; the second picture is that of quality against speed.
 
     Every number of a table is an element with `data-key` (its path in results.json) and `data-format`.
     """
@@ -84,7 +98,7 @@ def report_html(document: Mapping[str, Any], svg_base64: str) -> str:
         one if look_up(document, key) == 1 else many or one + "s"
     )
     return environment.get_template("report.html").render(
-        r=document, image=svg_base64, stamp=provenance_line(document)
+        r=document, image=svg_base64, speed=speed_base64, stamp=provenance_line(document)
     )
 
 

@@ -59,7 +59,7 @@ def test_both_stand_in_every_table(small_study: SimulatedStudy, analyse: Analyse
     assert float(rows[1]["other_basis_percent"]) == new["other_basis_percent"]
     assert {row["other_basis"] for row in rows} == {"payload"}
     page = (out / "report.html").read_text()
-    assert "BD-rate with rates of the payload" in page
+    assert "BD-rate, payload rates</th>" in page
     assert 'data-key="bd_rates.1.other_basis_percent"' in page
 
 
