@@ -99,6 +99,7 @@ def simulate(study: Path, raters: int, answers: int | None, seed: int, among_rea
     from study_app.loading import load_manifest
     from study_app.simulation import simulate_study
 
+    heed_interrupts()
     settings = settings_of(study)
     manifest = read_manifest(settings.folder)
     say_if_outdated(settings.folder, manifest)
