@@ -10,6 +10,7 @@ from typing import Literal, TypeVar, overload
 from stimuli.errors import EncodingError
 from stimuli.pool import Crash, WorkerPool
 from stimuli.worker import note
+from stimuli.workforce import open_workforce
 
 __all__ = ["Crash", "WorkerPool", "note", "run_jobs", "worker_count"]
 
@@ -82,21 +83,16 @@ def run_jobs(
     """
     if isolated is None:
         isolated = crashes or timeout is not None or memory is not None
-    if scheduler is None and not isolated and (workers <= 1 or len(jobs) <= 1):
-        for i, job in enumerate(jobs):
-            yield i, function(job)
-        return
-    if scheduler is not None:
-        # Asking and answering at once over a network is much to import for who does not.
-        from stimuli.cluster import ClusterPool
-
-        with ClusterPool(
-            scheduler, workers, folder=folder, probe=probe, timeout=timeout, memory=memory
-        ) as cluster:
-            yield from _checked(cluster.run(function, jobs), crashes)
-        return
-    with WorkerPool(min(workers, len(jobs)), timeout=timeout, memory=memory) as pool:
-        yield from _checked(pool.run(function, jobs), crashes)
+    with open_workforce(
+        min(workers, len(jobs)),
+        scheduler=scheduler,
+        folder=folder,
+        probe=probe,
+        timeout=timeout,
+        memory=memory,
+        isolated=isolated,
+    ) as force:
+        yield from _checked(force.run(function, jobs), crashes)
 
 
 def _checked(

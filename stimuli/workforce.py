@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from stimuli.parallel import Crash, WorkerPool
+from stimuli.pool import Crash, WorkerPool
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
