@@ -69,7 +69,7 @@ def counts(engine: Engine, study: str = "tiny") -> StudyCounts:
 
 
 def test_what_they_see_follows_the_metric(manifest: Manifest) -> None:
-    """Five points are 125 Elo, up to a draw of each condition that the seed alone decides."""
+    """Five points are 100 Elo, up to a draw of each condition that the seed alone decides."""
     truth = metric_truth(measured(manifest), 7)
     assert truth.elo["codecy@0.25"] - truth.elo["codecx@0.25"] == pytest.approx(5 * ELO_A_POINT, abs=60)
     assert truth.elo["codecx@0.5"] - truth.elo["codecx@0.25"] == pytest.approx(20 * ELO_A_POINT, abs=60)
