@@ -164,3 +164,10 @@ def test_the_road_takes_targets_per_source() -> None:
         found.append(result.codec_comparisons[0].rate.log_ratio)
     assert found[1] == pytest.approx(found[0], abs=1e-9)
     assert [score.rate_point for score in result.conditions[:3]] == ["0.1x", "0.2x", "0.4x"]
+
+
+def test_targets_join_conditions_whatever_their_names() -> None:
+    """Other people's conditions are called by qualities: the same target is the same rate point."""
+    targets = np.array([[0.25, 0.25], [0.5, 0.5], [0.25, 0.25]])
+    labels = rate_points(("a q30", "a q60", "b qp 37"), ("a", "a", "b"), targets)
+    assert labels == ("0.25 bpp", "0.5 bpp", "0.25 bpp")
