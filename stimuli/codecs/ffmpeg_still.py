@@ -112,11 +112,14 @@ def library_params(
     return ":".join((*(f"{key}={value}" for key, value in pinned.items()), *parts))
 
 
-# Threads and tiles change the bits, and passes and files have no place in one still picture.
+# Threads and tiles change the bits, and passes and files have no place in one still picture. Speeds, the
+# quantiser and its bounds, and what the samples mean are settings or scales, and would belie them.
 _ALWAYS_PINNED = (
     *("threads", "row-mt", "lp", "level-of-parallelism", "maxparallelframes", "wavefrontsynchro", "pin"),
     *("tile-columns", "tile-rows", "tiles", "passes", "pass", "stats", "rcstatsfile", "verbosity"),
     *("cq-level", "crf", "qp", "rc", "end-usage", "target-bitrate", "tbr", "targetbitrate"),
+    *("q", "min-qp", "max-qp", "use-q-file", "lossless", "perceptqpa", "mtprofile", "cpu-used", "preset"),
+    *("color-range", "internalbitdepth", "hdr"),
     *("limit", "bitstreamfile", "reconfile", "inputfile", "additional"),
 )
 

@@ -141,6 +141,19 @@ def test_whole_jpeg_qualities_are_libjpegs_own(photograph: Pixels, quality: int,
     assert codec.encode(photograph, {"quality": quality}) == buffer.getvalue()
 
 
+def test_mozjpeg_changes_one_entry_at_a_time_and_none_upwards() -> None:
+    """Equal entries of its table would change together, by up to 5 % of the size."""
+    from stimuli.codecs.jpeg import quantisation_table
+    from stimuli.codecs.mozjpeg import _ROBIDOUX, quantisation_tables
+
+    for quality in (30.0, 88.75, 92.0, 96.5, 100.0):
+        assert quantisation_tables(quality) == [quantisation_table(_ROBIDOUX, quality)] * 2
+    for low in (76, 92, 96):
+        steps = [np.array(quantisation_tables(low + i / 1024)) for i in range(1025)]
+        falls = [before - after for before, after in itertools.pairwise(steps)]
+        assert all(fall.min() >= 0 and fall.sum() <= 1 for fall in falls)
+
+
 def test_fractional_jpeg_quality_lies_between(photograph: Pixels, tmp_path: Path) -> None:
     codec = make_codec("jpeg", {}, tmp_path)
     sizes = [len(codec.encode(photograph, {"quality": quality})) for quality in (60, 60.5, 61)]
