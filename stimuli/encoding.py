@@ -6,10 +6,11 @@ import contextlib
 import importlib.metadata
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import NoReturn, TypeVar
 
 from tqdm import tqdm
 
@@ -18,7 +19,6 @@ from stimuli.codecs.reconstructions import FAMILY as RECONSTRUCTIONS
 from stimuli.codecs.reconstructions import Reconstruction, Reconstructions
 from stimuli.codecs.registry import make_codec
 from stimuli.errors import (
-    CodecError,
     CodecNotInstalledError,
     CodecProgramError,
     CodecSettingsError,
@@ -39,6 +39,8 @@ from stimuli.study_file import reconstructions_of
 from stimuli.units import AnchorJob, FileJob, ReadFile, Unit, anchor_bpp, read_file
 from stimuli.waves import run_waves
 from stimuli.workforce import Workforce, open_workforce
+
+Result = TypeVar("Result")
 
 
 def encode_study(
@@ -160,19 +162,12 @@ def _codec_records(study: Study) -> tuple[CodecRecord, ...]:
 
 def _read_sources(study: Study, force: Workforce, progress: bool) -> tuple[SourceRecord, ...]:
     jobs = [FileJob(study.folder, source.path, source.crop) for source in study.sources]
-    read: dict[int, ReadFile] = {}
-    problems: dict[int, str] = {}
     with tqdm(total=len(jobs), desc="sources", unit="picture", disable=not progress) as bar:
-        for i, result in force.run(read_file, jobs):
-            if isinstance(result, Crash):
-                problems[i] = f"{study.file}: sources: {jobs[i].path} could not be read: {result.reason}"
-            elif isinstance(result, str):
-                problems[i] = f"{study.file}: sources: {jobs[i].path} {result}"
-            else:
-                read[i] = result
-            bar.update()
-    if problems:
-        raise StudyFileError(tuple(problems[i] for i in sorted(problems)))
+        read = _all_of(
+            force.run(read_file, jobs),
+            bar,
+            lambda i, reason: f"{study.file}: sources: {jobs[i].path} {reason}",
+        )
     return tuple(_source_record(study, source, read[i]) for i, source in enumerate(study.sources))
 
 
@@ -211,14 +206,37 @@ def _goals(
     place = [spec.name for spec in study.codecs].index(study.match.codec)
     point = tuple(study.match.quality.values())
     jobs = [AnchorJob(unit, point) for unit in _units_of(study, place, codecs, sources, {})]
-    rates: dict[str, float] = {}
     with tqdm(total=len(jobs), desc=f"rates of {study.match}", unit="source", disable=not progress) as bar:
-        for i, result in force.run(anchor_bpp, jobs):
-            if isinstance(result, Crash):
-                raise CodecError(study.match.codec, result.reason, source=sources[i].name)
-            rates[sources[i].name] = result
-            bar.update()
-    return plain_goals(study, rates)
+        rates = _all_of(
+            force.run(anchor_bpp, jobs),
+            bar,
+            lambda i, reason: (
+                f"{study.file}: match: {study.match} has no rate on source {sources[i].name!r}: {reason}; "
+                "take the source out, or name another quality"
+            ),
+        )
+    return plain_goals(study, {source.name: rates[i] for i, source in enumerate(sources)})
+
+
+def _all_of(
+    results: Iterable[tuple[int, Result | str | Crash]],
+    bar: tqdm[NoReturn],
+    problem: Callable[[int, str], str],
+) -> dict[int, Result]:
+    """Every result by its index; raises StudyFileError with a line for each job that gave a reason."""
+    found: dict[int, Result] = {}
+    problems: dict[int, str] = {}
+    for i, result in results:
+        if isinstance(result, Crash):
+            problems[i] = problem(i, f"could not be done: {result.reason}")
+        elif isinstance(result, str):
+            problems[i] = problem(i, result)
+        else:
+            found[i] = result
+        bar.update()
+    if problems:
+        raise StudyFileError(tuple(problems[i] for i in sorted(problems)))
+    return found
 
 
 def _units_of(

@@ -253,13 +253,12 @@ class AnchorJob:
     point: Point
 
 
-def anchor_bpp(job: AnchorJob) -> float:
-    """Bits per pixel of one encode, as the study counts them; raises CodecError."""
+def anchor_bpp(job: AnchorJob) -> float | str:
+    """Bits per pixel of one encode, as the study counts them; one that fails gives the reason as text."""
     unit = job.unit
     codec = make_codec(unit.spec.family, unit.spec.settings, unit.folder)
     point = whole_point(codec, job.point)
     try:
-        size = _total(_attempts(unit, codec), point, unit.rate)
+        return 8 * _total(_attempts(unit, codec), point, unit.rate) / unit.area
     except FailedTry as error:
-        raise CodecError(unit.spec.name, str(error), source=unit.sources[0].name) from None
-    return 8 * size / unit.area
+        return str(error)

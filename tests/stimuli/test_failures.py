@@ -12,7 +12,7 @@ from types import ModuleType
 import pytest
 
 from stimuli.encoding import encode_study
-from stimuli.errors import CodecError
+from stimuli.errors import CodecError, StudyFileError
 from stimuli.manifest import Manifest, read_manifest, verify_manifest
 from stimuli.study import read_study
 
@@ -132,3 +132,18 @@ def test_a_codec_that_always_hangs_is_given_up_after_a_few_waits(
     (folder / "sources" / "chelsea.png").unlink()
     with pytest.raises(CodecError, match="was ended after 1 s"):
         encoded(folder)
+
+
+@pytest.mark.parametrize("fault", ["raise", "crash"])
+def test_a_rate_that_others_are_shares_of_and_that_cannot_be_had_is_told_by_source(
+    studies: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    monkeypatch.setenv("BRITTLE_FAULT", fault)
+    folder = write(studies, tmp_path / "study", 'match = "brittle quality 50"')
+    with pytest.raises(StudyFileError) as caught:
+        encoded(folder)
+    reason = {"raise": "nothing comes of fifty", "crash": r"SIGSEGV"}[fault]
+    for source, line in zip(("astronaut", "chelsea"), caught.value.problems, strict=True):
+        assert f"study.toml: match: brittle quality 50 has no rate on source '{source}': " in line
+        assert reason in line
+        assert line.endswith("; take the source out, or name another quality")
