@@ -9,7 +9,8 @@ from stimuli.codecs.reconstructions import FAMILY as RECONSTRUCTIONS
 from stimuli.study import Study
 
 #: A ladder should span so many times the savings. Curves of equal ladders over a span L share the part
-#: 1 - ln S / ln L of their quality at savings S: .48 at L = 5 and S = 2.3, .32 at S = 3, and .61 at L = 6 and S = 2.
+#: 1 - ln S / ln L of their quality at savings S: .48 at L = 5 and S = 2.3, .32 at S = 3, and .61 at L = 6 and
+#: S = 2.
 SPANS = 3.0
 
 
