@@ -31,7 +31,8 @@ def fill(part: str, values: Mapping[str, str]) -> str:
 def read_argv(key: str, value: object, *, least: int = 1) -> list[str]:
     """A list of at least so many texts; raises CodecSettingsError."""
     if not isinstance(value, list) or len(value) < least or not all(isinstance(p, str) and p for p in value):
-        raise CodecSettingsError(key, 'must be a list of texts, as ["./mycodec", "{input}", "{output}"]')
+        example = '["./mycodec", "{input}", "{output}"]' if least else '["--sharpness=3"]'
+        raise CodecSettingsError(key, f"must be a list of texts, as {example}")
     return [str(part) for part in value]
 
 

@@ -17,6 +17,7 @@ class HeicCodec:
     libheif maps the quality to whole quantiser steps of about 13 % in size, two units of quality each, so
     the strength of adaptive quantisation is the fine scale; 1 is x265's own default, and 0 that of its tune
     for PSNR. Towards 0 the file grows by up to 16 % at low rates; at high rates it grows towards 2 instead.
+    There is no 4:2:2, whose colours libheif moves sideways by half a pixel.
     """
 
     name = "heic"
@@ -38,7 +39,7 @@ class HeicCodec:
         self.settings = resolve_settings(
             settings,
             {
-                "chroma": Setting("4:4:4", ("4:4:4", "4:2:2", "4:2:0")),
+                "chroma": Setting("4:4:4", ("4:4:4", "4:2:0")),
                 "preset": Setting(
                     "slower",
                     ("ultrafast", "veryfast", "faster", "fast", "medium", "slow", "slower", "placebo"),

@@ -154,6 +154,44 @@ def test_mozjpeg_changes_one_entry_at_a_time_and_none_upwards() -> None:
         assert all(fall.min() >= 0 and fall.sum() <= 1 for fall in falls)
 
 
+SUBSAMPLED = (
+    *(
+        (family, {"subsampling": chroma})
+        for family in ("jpeg", "mozjpeg", "avif")
+        for chroma in ("4:2:0", "4:2:2")
+    ),
+    ("heic", {"chroma": "4:2:0"}),
+    ("webp", {}),
+)
+
+
+@pytest.mark.parametrize(("family", "settings"), SUBSAMPLED, ids=str)
+def test_subsampled_chroma_stays_in_its_place(
+    family: str, settings: dict[str, object], tmp_path: Path
+) -> None:
+    """Waves of red sideways and blue downwards, against green: their phase tells shifts of half a pixel."""
+    wave = 60 * np.sin(2 * np.pi * np.arange(64) / 32 + 0.3)
+    pixels = np.full((64, 64, 3), 128, dtype=np.float64)
+    pixels[..., 0] += wave
+    pixels[..., 2] += wave[:, None]
+    source = np.rint(pixels).astype(np.uint8)
+    codec = make_codec(family, {**FAST.get(family, {}), **settings}, tmp_path)
+    decoded = codec.decode(codec.encode(source, at(codec, 0.97)))
+
+    def phase(picture: Pixels, colour: int, along: int) -> float:
+        line = (picture[..., colour].astype(float) - picture[..., 1]).mean(along)
+        return float(np.angle(np.sum(line * np.exp(-2j * np.pi * np.arange(64) / 32))))
+
+    for colour, along in ((0, 0), (2, 1)):
+        shift = (phase(decoded, colour, along) - phase(source, colour, along)) * 32 / (2 * np.pi)
+        assert abs(shift) < 0.1
+
+
+def test_heic_has_no_422_because_its_colours_move(tmp_path: Path) -> None:
+    with pytest.raises(CodecSettingsError, match="chroma must be one of '4:4:4', '4:2:0'"):
+        make_codec("heic", {"chroma": "4:2:2"}, tmp_path)
+
+
 def test_fractional_jpeg_quality_lies_between(photograph: Pixels, tmp_path: Path) -> None:
     codec = make_codec("jpeg", {}, tmp_path)
     sizes = [len(codec.encode(photograph, {"quality": quality})) for quality in (60, 60.5, 61)]

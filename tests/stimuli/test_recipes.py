@@ -90,6 +90,13 @@ def test_recipes_are_families() -> None:
         assert Path(recipe.file or "").stem == recipe.name
 
 
+def test_aomenc_ends_before_lossless_coding() -> None:
+    """At --cq-level=0 it gives 4:4:4 of 10 bits back to the bit: another codec, as with the family av1."""
+    quality = shipped_recipes()["aomenc"].command["quality"]
+    assert isinstance(quality, dict)
+    assert quality["range"] == [1, 63]
+
+
 def test_the_table_in_the_docs_says_of_every_recipe_whether_it_was_run() -> None:
     text = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text()
     rows = {line.split("`")[1]: line for line in text.splitlines() if line.startswith("| `")}
