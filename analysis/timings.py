@@ -62,11 +62,13 @@ def _ratio(value: float | None, reference: float | None) -> float | None:
 
 def find_timings(place: str | Path) -> Path | None:
     """The timings.csv of a study folder, or beside or above an export; None where there is none."""
-    folder = Path(place)
-    folders = [folder]
-    if folder.resolve().parent.name == "exports":
-        folders += [folder.resolve().parent, folder.resolve().parent.parent]
-    return next((found / FILE for found in folders if (found / FILE).is_file()), None)
+    try:
+        folder = Path(place).resolve()
+        above = [folder.parent, folder.parent.parent] if folder.parent.name == "exports" else []
+        return next((found / FILE for found in [folder, *above] if (found / FILE).is_file()), None)
+    except (OSError, ValueError):
+        # Reading the tables says what is wrong with such a place.
+        return None
 
 
 def read_timings(path: Path) -> tuple[Timing, ...]:
