@@ -49,11 +49,13 @@ class _Watch:
         return self.memory is not None and self.peak > self.memory
 
 
-def run_program(argv: Sequence[str], *, cwd: Path, timeout: float, memory: int | None = None) -> None:
+def run_program(
+    argv: Sequence[str], *, cwd: Path, timeout: float, memory: int | None = None, limit: str = "timeout"
+) -> None:
     """Run a program to its end in `cwd`; raises ProgramError with the last line of its standard error.
 
-    `timeout` is in seconds. `memory` is in megabytes of 1,048,576 bytes, for the program and its children
-    together; it is kept on Linux only.
+    `timeout` is in seconds, and `limit` the key that says it. `memory` is in megabytes of 1,048,576 bytes,
+    for the program and its children together; it is kept on Linux only.
     """
     name = Path(argv[0]).name
     try:
@@ -87,7 +89,7 @@ def run_program(argv: Sequence[str], *, cwd: Path, timeout: float, memory: int |
     if watch.over:
         raise ProgramError(_too_much(name, memory))
     if not ended:
-        raise ProgramError(f"{name} was ended after {timeout:g} s; raise `timeout` if it needs longer")
+        raise ProgramError(f"{name} was ended after {timeout:g} s; raise `{limit}` if it needs longer")
     if process.returncode != 0:
         # The folder has another name in every run.
         told = bytes(last_words).replace(os.fsencode(cwd), b"{folder}")

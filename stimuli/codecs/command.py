@@ -180,7 +180,7 @@ class CommandCodec:
             (folder / values["input"]).write_bytes(self._input.bytes_of(source))
             values |= {scale.name: _said(float(quality[scale.name])) for scale in self.scales}
             values |= {"height": str(source.shape[0]), "width": str(source.shape[1])}
-            return self._run(self._encode, values, folder, self._timeout)
+            return self._run(self._encode, values, folder, "timeout", self._timeout)
 
     def decode(self, bitstream: bytes) -> Pixels:
         """The pixels of the picture that the decoder wrote to {output}; raises ProgramError."""
@@ -205,13 +205,15 @@ class CommandCodec:
             if size is not None:
                 values |= {"width": str(size[0]), "height": str(size[1])}
             (folder / values["input"]).write_bytes(bitstream)
-            self._run(self._decode, values, folder, self._decode_timeout)
+            self._run(self._decode, values, folder, "decode_timeout", self._decode_timeout)
             return self._output.read(folder / values["output"], size)
 
-    def _run(self, template: list[str], values: Mapping[str, str], folder: Path, timeout: float) -> bytes:
+    def _run(
+        self, template: list[str], values: Mapping[str, str], folder: Path, limit: str, timeout: float
+    ) -> bytes:
         values = {**values, "folder": str(folder)}
         argv = [template[0], *(fill(part, values) for part in template[1:])]
-        run_program(argv, cwd=folder, timeout=timeout, memory=self._memory)
+        run_program(argv, cwd=folder, timeout=timeout, memory=self._memory, limit=limit)
         try:
             data = (folder / values["output"]).read_bytes()
         except OSError:

@@ -12,7 +12,7 @@ from importlib import resources
 from pathlib import Path
 
 from stimuli.codecs.base import FAST, Setting
-from stimuli.errors import CodecNotInstalledError, CodecSettingsError
+from stimuli.errors import CodecProgramError, CodecSettingsError
 from stimuli.records import is_number
 from stimuli.toml_table import Table
 
@@ -113,13 +113,11 @@ class Recipe:
         """Have what is wrong with a value that study.toml does not give said of the recipe's file."""
         try:
             yield
-        except CodecNotInstalledError:
-            raise
-        except CodecSettingsError as error:
+        except (CodecSettingsError, CodecProgramError) as error:
             owner = re.split(r"[.\[]", error.key)[0]
-            if self.file is None or owner in given or owner in self.settings:
+            if self.file is None or owner in given or owner in self.settings or owner in self.programs:
                 raise
-            raise CodecSettingsError(self.at, f"{self.file}: {error}") from None
+            raise type(error)(self.at, f"{self.file}: {error}") from None
 
 
 #: For a codec that study.toml describes by itself.

@@ -12,7 +12,7 @@ import pytest
 
 from stimuli.codecs.registry import make_codec
 from stimuli.encoding import encode_study
-from stimuli.errors import CodecSettingsError, StudyFileError
+from stimuli.errors import CodecProgramError, CodecSettingsError, StudyFileError
 from stimuli.manifest import verify_manifest
 from stimuli.programs import ProgramError
 from stimuli.study import read_study
@@ -222,3 +222,21 @@ def test_a_codec_that_needs_too_much_memory_is_one_line(tmp_path: Path, photogra
     codec = make_codec("command", settings, tmp_path)
     with pytest.raises(ProgramError, match="was ended: needs more than 300 MB; raise `memory`"):
         codec.encode(photograph, {"quality": 5.0})
+
+
+def test_a_program_that_only_the_recipe_names_is_said_of_its_file(own: Path) -> None:
+    file = own / "toy.toml"
+    file.write_text(file.read_text().replace('encode = ["{python}"', 'encode = ["no-such-program"'))
+    with pytest.raises(
+        CodecProgramError, match=r"^recipe toy\.toml: encode names the program 'no-such-program'"
+    ):
+        make_codec("command", {"recipe": "toy.toml"}, own)
+
+
+def test_a_decoder_out_of_time_names_the_limit_that_it_has(own: Path) -> None:
+    file = own / "toy.toml"
+    text = file.read_text().replace('"{study}/toycodec.py", "dec"', '"-c", "import time; time.sleep(60)"')
+    file.write_text(text.replace('payload = "file"', 'payload = "file"\ndecode_timeout = 0.3'))
+    codec = make_codec("command", {"recipe": "toy.toml"}, own)
+    with pytest.raises(ProgramError, match=r"was ended after 0\.3 s; raise `decode_timeout`"):
+        codec.decode(b"anything")
