@@ -7,7 +7,7 @@ The hidden original is not listed as a stimulus: whoever loads a manifest makes 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -198,13 +198,15 @@ class Manifest:
         """
         searched = [stimulus for stimulus in self.stimuli if stimulus.status != "given"]
         reachable = [stimulus for stimulus in searched if stimulus.reachable]
-        of_sets = self._set_residuals(searched) if self.study.match == "set-mean" else {}
+        of_sets = self.set_residuals()
         residuals = [abs(of_sets.get(s.condition, s.residual)) for s in reachable]
+        # A set counts a setting once, for which all its pictures are encoded.
+        pictures = len(self.sources) if self.study.match == "set-mean" else 1
         return Summary(
             stimuli=len(self.stimuli),
             given=len(self.stimuli) - len(searched),
-            encodes=sum(stimulus.encodes for stimulus in searched),
-            previews=sum(stimulus.previews for stimulus in searched),
+            encodes=pictures * sum(stimulus.encodes for stimulus in searched),
+            previews=pictures * sum(stimulus.previews for stimulus in searched),
             reachable=len(reachable),
             within_tolerance=sum(residual <= self.study.tolerance for residual in residuals),
             within_two_percent=sum(residual <= 0.02 for residual in residuals),
@@ -216,8 +218,11 @@ class Manifest:
             tolerance=self.study.tolerance,
         )
 
-    def _set_residuals(self, searched: Sequence[Stimulus]) -> dict[str, float]:
-        """By how much the stimuli of each condition together miss its target."""
+    def set_residuals(self) -> dict[str, float]:
+        """By how much the stimuli of each condition together miss its target; empty where each has its own."""
+        if self.study.match != "set-mean":
+            return {}
+        searched = [stimulus for stimulus in self.stimuli if stimulus.status != "given"]
         residuals: dict[str, float] = {}
         for condition in self.conditions:
             there = [(s, s.width * s.height) for s in searched if s.condition == condition.name]

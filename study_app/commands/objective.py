@@ -78,7 +78,10 @@ def rd(
 
 
 def stimuli_table(manifest: Manifest) -> pd.DataFrame:
-    """The stimuli of a manifest with a column a metric, and the rate point that each belongs to."""
+    """The stimuli of a manifest with a column a metric, and the rate point that each belongs to.
+
+    Where a set has to meet its target, the residual of a stimulus is that of its set.
+    """
     import pandas as pd
 
     from analysis.contract import METRIC_PREFIX
@@ -87,10 +90,12 @@ def stimuli_table(manifest: Manifest) -> pd.DataFrame:
     points = {condition.name: condition.rate_point for condition in manifest.conditions}
     order = {condition.name: i for i, condition in enumerate(manifest.conditions)}
     plain = [field.name for field in fields(Stimulus) if field.name not in ("metrics", "quality")]
+    of_sets = manifest.set_residuals()
     rows: list[dict[str, Any]] = []
     for stimulus in sorted(manifest.stimuli, key=lambda stimulus: order[stimulus.condition]):
         row = {name: getattr(stimulus, name) for name in plain}
         row["rate_point"] = points[stimulus.condition]
+        row["residual"] = of_sets.get(stimulus.condition, stimulus.residual)
         rows.append(row | {METRIC_PREFIX + name: value for name, value in stimulus.metrics.items()})
     return pd.DataFrame(rows)
 

@@ -77,6 +77,8 @@ def test_the_limit_and_the_figures_of_a_set_are_those_of_the_set(studies: Module
     summary = manifest.summary()
     assert (summary.reachable, summary.within_tolerance, summary.within_two_percent) == (2, 2, 2)
     assert summary.largest_residual <= 0.01
+    # A setting is tried on both pictures.
+    assert summary.encodes == 2 * sum(s.encodes for s in manifest.stimuli)
 
 
 def test_a_source_that_fails_is_named_and_the_encodes_of_its_set_are_counted(

@@ -86,6 +86,22 @@ def test_rates_are_those_of_the_study_unless_told(measured: Manifest, study_fold
     assert rows_of(study_folder / "rd" / "rd_bd_rates.csv")[0]["rate"] == "file"
 
 
+@pytest.mark.parametrize(("match", "missed"), [("each", True), ("set-mean", False)])
+def test_a_set_that_meets_its_target_misses_none(
+    match: str, missed: bool, measured: Manifest, study_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its pictures lie 30 % to both sides."""
+    spread = {measured.sources[0].name: 0.7, measured.sources[1].name: 1.3}
+    stimuli = tuple(
+        replace(s, bpp=s.target_bpp * spread[s.source], residual=spread[s.source] - 1)
+        for s in measured.stimuli
+    )
+    study = replace(measured.study, match=match)
+    write_manifest(study_folder, replace(measured, study=study, stimuli=stimuli))
+    assert main(["rd", str(study_folder)]) == 0
+    assert ("misses 6 of 6 targets by more than 2 %" in capsys.readouterr().out) is missed
+
+
 def test_stimuli_that_raters_will_not_see_count_and_failures_are_said(
     measured: Manifest, study_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
