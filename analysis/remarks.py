@@ -64,7 +64,7 @@ def remarks(result: StudyResult) -> list[str]:
         said.append("Rates are those of the payload, without containers; targets are those of whole files.")
     if result.rates.mismatched:
         off = counted(result.rates.mismatched, "stimulus is", "stimuli are")
-        said.append(f"{off} more than 2 % off the target rate.")
+        said.append(f"{off} more than 2 % off the target rate; curves use the real rates.")
     if result.rates.left_out:
         said.append(_left_out(result))
     if result.never_judged:
