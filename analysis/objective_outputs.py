@@ -209,6 +209,17 @@ def bd_table(result: ObjectiveResult) -> tuple[list[str], list[list[str]]]:
     return header, table
 
 
+def flag_note(result: ObjectiveResult) -> str | None:
+    """What "flagged" and "none" in the table of BD-rates mean, where one of them stands there."""
+    found = {row["status"] for row in bd_rows(result)}
+    said = []
+    if "flagged" in found:
+        said.append("flagged: the two curves share less than half of the narrower one's range of quality")
+    if found & {"refused", "no_overlap"}:
+        said.append("none: they share less than a quarter of it, and only a bound is given")
+    return "; ".join(said) or None
+
+
 def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table for a terminal; a first cell that repeats the one above is left empty."""
     shown = [list(header)]
@@ -255,6 +266,7 @@ def _html(result: ObjectiveResult, warnings: Sequence[str], plots: Sequence[tupl
             bd=bd_table(result),
             points=point_table(result),
             order_note=ORDER_NOTE,
+            flag_note=flag_note(result),
             disagreement=disagreement(result),
             stamp=stamp(result),
         )

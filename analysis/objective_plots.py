@@ -20,7 +20,10 @@ _MANY = 10
 def plot_rate_distortion(
     found: MetricResult, codecs: Sequence[str], study: str, rate: RateBasis, stamp: str, png: Path, svg: Path
 ) -> None:
-    """Draws one metric as PNG and SVG; a codec's place in `codecs` is its colour in every plot."""
+    """Draws one metric as PNG and SVG; a codec's place among the sorted names is its colour in every plot.
+
+    Curves of Elo take their colours so too, and a paper prints both.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -31,7 +34,7 @@ def plot_rate_distortion(
         )
         axes = figure.add_subplot()
         ends = []
-        for i, codec in enumerate(codecs):
+        for i, codec in enumerate(sorted(codecs)):
             points = [point for point in found.points if point.codec == codec]
             if not points:
                 continue

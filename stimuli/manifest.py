@@ -219,7 +219,7 @@ class Manifest:
         )
 
     def set_residuals(self) -> dict[str, float]:
-        """By how much the stimuli of each condition together miss its target; empty where each has its own."""
+        """By how much the stimuli of each condition together miss its target; empty where each has one."""
         if self.study.match != "set-mean":
             return {}
         searched = [stimulus for stimulus in self.stimuli if stimulus.status != "given"]

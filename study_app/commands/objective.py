@@ -49,6 +49,7 @@ def rd(
         aligned,
         bd_table,
         disagreement,
+        flag_note,
         point_table,
         write_objective,
     )
@@ -70,6 +71,8 @@ def rd(
         click.echo(f"\nBD-rate against {result.anchor}: below zero the codec needs fewer bits\n")
         click.echo(aligned(header, rows))
     click.echo(f"\nnote: {ORDER_NOTE}")
+    if flagged := flag_note(result):
+        click.echo(f"note: {flagged}")
     if opposite := disagreement(result):
         click.echo(f"note: here {opposite}")
     for warning in warnings:

@@ -20,6 +20,7 @@ from analysis.objective_outputs import (
     bd_rows,
     bd_table,
     disagreement,
+    flag_note,
     point_table,
     write_objective,
 )
@@ -320,6 +321,25 @@ def test_outputs_hold_the_same_numbers(tmp_path: Path) -> None:
     write_objective(analysed(table, metrics=("psnr",)), (), folder)
     assert (folder / "rd_psnr.svg").read_bytes() == before
     assert sorted(path.name for path in folder.iterdir()) == sorted([*names, "rd_psnr.png", "rd_psnr.svg"])
+
+
+def test_a_codec_has_the_colour_that_it_has_in_curves_of_elo(tmp_path: Path) -> None:
+    """There codecs are sorted by name; here they come as the study has them."""
+    for folder, savings in (("there", {"a": 1.0, "b": 1.3}), ("back", {"b": 1.3, "a": 1.0})):
+        write_objective(analysed(table_of(savings), metrics=("psnr",)), (), tmp_path / folder)
+    drawn = [(tmp_path / folder / "rd_psnr.svg").read_bytes() for folder in ("there", "back")]
+    assert drawn[0] == drawn[1]
+
+
+@pytest.mark.parametrize(
+    ("savings", "said"), [(1.3, None), (3.0, "flagged: the two"), (9.0, "none: they share")]
+)
+def test_what_is_flagged_is_explained(tmp_path: Path, savings: float, said: str | None) -> None:
+    result = analysed(table_of({"old": 1.0, "new": savings}), metrics=("psnr",))
+    note = flag_note(result)
+    assert (note or "").startswith(said) if said else note is None
+    page = write_objective(result, (), tmp_path).read_text(encoding="utf-8")
+    assert ("range of quality" in page or "only a bound" in page) is (said is not None)
 
 
 def test_fifteen_codecs_and_one_rate_point_are_drawn(tmp_path: Path) -> None:
