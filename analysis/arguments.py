@@ -12,10 +12,14 @@ from analysis.results import Options
 from analysis.timings import Timing, find_timings, read_timings
 
 
-def parser() -> argparse.ArgumentParser:
-    """The parser; --anchor and --test exclude each other, and one is needed."""
+def parser(prog: str = "analyze-study", usage: str | None = None) -> argparse.ArgumentParser:
+    """The parser; --anchor and --test exclude each other, and one is needed.
+
+    Errors speak of `prog` with its `usage`, where another program hands its options on.
+    """
     made = argparse.ArgumentParser(
-        prog="analyze-study",
+        prog=prog,
+        usage=usage,
         description="Elo scores, BD-rates with intervals and a report from the judgments of one study.",
     )
     made.add_argument(

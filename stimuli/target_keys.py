@@ -102,7 +102,9 @@ def check_targets(table: Table, study: Study) -> None:
     spec = next((codec for codec in study.codecs if codec.name == rule.codec), None)
     if spec is None:
         names = ", ".join(codec.name for codec in study.codecs)
-        table.problem("match", f"names no codec of the study: {rule.codec!r}; it has {names}")
+        table.problem(
+            "match", f"names no codec of the study: {rule.codec!r}; it has {names}, or write each or set-mean"
+        )
         return
     if spec.family == RECONSTRUCTIONS:
         if rule.quality:

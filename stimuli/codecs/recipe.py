@@ -88,7 +88,7 @@ class Recipe:
 
         The tables of scales are merged key by key. Raises CodecSettingsError for a key that is not known.
         """
-        known = (*COMMAND_KEYS, *self.programs, *self.settings, *((FAST,) if self.fast else ()))
+        known = (*self.settings, *((FAST,) if self.fast else ()), *self.programs, *COMMAND_KEYS)
         for key in given:
             if key not in (*known, *RECORDED):
                 raise CodecSettingsError(key, f"is not a setting of this family; it takes {', '.join(known)}")

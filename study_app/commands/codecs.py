@@ -45,8 +45,7 @@ def _block(family: Family) -> Iterator[str]:
         yield from _wrapped(family.title, _INDENT)
     if family.scales:
         yield from _wrapped("; fine: ".join(map(_scale, family.scales)), _INDENT)
-    if family.settings and family.kind == "built in":
-        values = ", ".join(f"{key} = {json.dumps(value)}" for key, value in family.settings.items())
+    if values := _defaults(family):
         yield from _wrapped(f"defaults: {values}", _INDENT)
     if family.location:
         yield f"{_INDENT}in {family.location}"
@@ -54,6 +53,19 @@ def _block(family: Family) -> Iterator[str]:
         yield from _wrapped(family.note, _INDENT)
     if family.not_run:
         yield from _wrapped(f"not run by the project: {family.not_run}", _INDENT)
+
+
+def _defaults(family: Family) -> str:
+    """The settings that study.toml may change; of a recipe its own, without what all recipes have."""
+    from stimuli.codecs.recipe import shipped_recipes
+
+    settings = dict(family.settings) if family.kind == "built in" else {}
+    if family.kind == "recipe" and (recipe := shipped_recipes().get(family.name)) is not None:
+        settings = {key: setting.default for key, setting in recipe.settings.items()}
+    return ", ".join(
+        f"{key} (to be given)" if value is None else f"{key} = {json.dumps(value)}"
+        for key, value in settings.items()
+    )
 
 
 def _scale(scale: Scale) -> str:

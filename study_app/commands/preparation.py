@@ -33,6 +33,7 @@ def init(folder: Path) -> None:
 @study_argument
 def check(study: Path) -> None:
     """Read study.toml and every picture, and say what is wrong with them."""
+    from analysis.errors import counted
     from stimuli.study import check_study, read_study
 
     found = read_study(settings_of(study).folder)
@@ -40,8 +41,9 @@ def check(study: Path) -> None:
     say_if_oversized(found)
     say_if_short(found)
     click.echo(
-        f"study {found.name!r} is fine: {len(found.sources)} sources, {len(found.codecs)} codecs, "
-        f"{len(found.targets)} rate points, {len(found.sources) * len(found.conditions)} stimuli"
+        f"study {found.name!r} is fine: {counted(len(found.sources), 'source')}, "
+        f"{counted(len(found.codecs), 'codec')}, {counted(len(found.targets), 'rate point')}, "
+        f"{counted(len(found.sources) * len(found.conditions), 'stimulus', 'stimuli')}"
     )
 
 

@@ -62,11 +62,13 @@ def study_and_options(arguments: list[str]) -> tuple[Path, list[str]]:
     """The study's folder, wherever it stands among the options; bad options end here, before the export."""
     from analysis.arguments import parser
 
-    rest = parser().parse_known_args([".", *arguments])[1]
+    name = "matchrate analyze"
+    usage = f"{name} [STUDY] (--anchor CODEC | --test CODEC) [OPTIONS OF analyze-study]..."
+    rest = parser(name, usage).parse_known_args([".", *arguments])[1]
     if len(rest) == 1 and not rest[0].startswith("-"):
         # First or last; between options it could not be told from an option's value.
         place = 0 if arguments[0] == rest[0] else len(arguments) - 1
         if arguments[place] == rest[0]:
             return Path(arguments[place]), arguments[:place] + arguments[place + 1 :]
-    parser().parse_args([".", *arguments])
+    parser(name, usage).parse_args([".", *arguments])
     return Path(), arguments

@@ -233,7 +233,7 @@ def test_a_rebuilt_program_is_another_codec(stand_ins: Path, tmp_path: Path) -> 
 BAD_SETTINGS = {
     "out of range": ("cpu_used = 12", "cpu_used must lie between 0 and 9, got 12"),
     "not a choice": ('chroma = "422"', "chroma must be one of '444', '420', got '422'"),
-    "unknown": ("speed = 3", "speed is not a setting of this family; it takes encode, "),
+    "unknown": ("speed = 3", "speed is not a setting of this family; it takes cpu_used, "),
     "another type": ('cpu_used = "6"', "cpu_used must be a whole number, got '6'"),
     "memory": ("memory = 0", "memory must be a whole number of megabytes from 1 to 4000000, got 0"),
     "decode_timeout": ("decode_timeout = -1", "decode_timeout must be a positive number of seconds"),

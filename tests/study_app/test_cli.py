@@ -133,6 +133,7 @@ def test_check_says_which_pictures_no_window_holds(tmp_path: Path) -> None:
     done = run("check", str(folder))
     assert done.returncode == 0, done.stderr
     assert done.stderr.startswith("note: panorama is shown at 900x40")
+    assert "is fine: 1 source, " in done.stdout
 
 
 def rate_session(address: str) -> int:
@@ -233,6 +234,16 @@ def test_what_is_wrong_is_said_without_a_traceback_and_exits_2(
     if said.startswith("matchrate:"):
         assert str(tmp_path) in said
     assert list(tmp_path.iterdir()) == []
+
+
+def test_analyze_without_a_codec_to_compare_with_speaks_of_itself(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["analyze", str(tmp_path)])
+    said = capsys.readouterr().err
+    assert said.startswith("usage: matchrate analyze [STUDY] (--anchor CODEC | --test CODEC)")
+    assert said.endswith("matchrate analyze: error: one of the arguments --anchor --test is required\n")
 
 
 def test_a_database_that_does_not_answer_is_one_line(

@@ -27,6 +27,16 @@ def test_every_family_has_a_block_that_fits_the_terminal(capsys: pytest.CaptureF
     assert lines[-1].startswith(f"{len(family_names())} families: ")
 
 
+def test_a_recipe_tells_its_settings_whether_its_programs_are_here_or_not(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["codecs"]) == 0
+    out = capsys.readouterr().out
+    blocks = dict(re.findall(r"^  ([\w.-]+): (.*?)(?=^  \S|^\S)", out, re.M | re.S))
+    assert "    defaults: effort = 9\n" in blocks["cjxl"]
+    assert "    defaults: home (to be given), " in blocks["jpegai"]
+
+
 def test_a_scale_tells_its_fine_one_and_its_geometric_step(capsys: pytest.CaptureFixture[str]) -> None:
     main(["codecs"])
     out = capsys.readouterr().out
