@@ -159,8 +159,8 @@ def test_processes_change_nothing_of_a_prior(studies: ModuleType, tmp_path: Path
 
 
 MISTAKES = {
-    'match = "avif quality 30"': "match names no codec of the study: 'avif'; it has jpeg, webp, or write each or "
-    "set-mean",
+    'match = "avif quality 30"': "match names no codec of the study: 'avif'; it has jpeg, webp, or "
+    "write each or set-mean",
     'match = "jpeg"': "match must say the quality of 'jpeg', as 'jpeg quality 50'",
     'match = "jpeg qp 30"': "match must say the quality of 'jpeg', as 'jpeg quality 50'",
     'match = "jpeg quality 300"': "match has quality 300; it lies between 1 and 100",
