@@ -28,7 +28,7 @@ import psycopg
 from sqlalchemy.engine import URL
 
 from study_app.errors import EmbeddedPostgresError
-from study_app.postgres_account import foreign_data, run_as, server_account
+from study_app.postgres_account import foreign_data, run_as, server_account, take_over
 from study_app.postgres_process import is_alive, is_postgres, serves
 
 #: The PostgreSQL of the wheel that is used; a cluster belongs to its major version.
@@ -225,6 +225,12 @@ class EmbeddedPostgres:
 
     def _launch(self) -> None:
         account = server_account(self.data)
+        try:
+            take_over(account, self.data)
+        except OSError as error:
+            raise EmbeddedPostgresError(
+                f"{self.data} cannot be given to its account ({error.strerror})"
+            ) from error
         sockets = _socket_folder(self.data, os.geteuid() if account is None else account.pw_uid)
         # No server runs on this data, so a socket and its lock are left over from a kill.
         for left in sockets.iterdir():

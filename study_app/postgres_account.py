@@ -39,6 +39,19 @@ def server_account(data: Path) -> pwd.struct_passwd | None:
     )
 
 
+def take_over(account: pwd.struct_passwd | None, data: Path) -> None:
+    """Give root's own cluster to the account: the study was copied by root, as whom no server ever ran.
+
+    Raises OSError when the system refuses.
+    """
+    if account is None or data.stat().st_uid != 0:
+        return
+    # The top last: where this is interrupted, the next run begins it again.
+    for folder, _, files in os.walk(data, topdown=False):
+        for path in (*(Path(folder) / name for name in files), Path(folder)):
+            os.chown(path, account.pw_uid, account.pw_gid, follow_symlinks=False)
+
+
 def foreign_data(data: Path) -> EmbeddedPostgresError:
     """The error for a cluster that is not ours."""
     uid = data.stat().st_uid

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -212,6 +213,20 @@ def test_an_interrupted_making_of_the_cluster_is_begun_anew(tmp_path: Path) -> N
     with EmbeddedPostgres(folder) as server:
         assert query(server, "SELECT 1") == [(1,)]
     assert not (folder / "data.partial").exists()
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0, reason="only root's copy of a study belongs to another than its server"
+)
+def test_a_study_that_root_copied_is_served(cluster: Path, tmp_path: Path) -> None:
+    with EmbeddedPostgres(cluster):
+        pass
+    copy = tmp_path / "postgres"
+    # As `cp -r`: what root copies is root's.
+    shutil.copytree(cluster, copy)
+    assert (copy / "data").stat().st_uid == 0
+    with EmbeddedPostgres(copy) as server:
+        assert query(server, "SELECT 1") == [(1,)]
 
 
 def test_a_very_long_path_works(tmp_path: Path) -> None:
