@@ -12,6 +12,7 @@ import queue
 import time
 import uuid
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -206,7 +207,9 @@ def _require_scheduler(distributed: Any, address: str) -> None:
         await comm.close()
 
     try:
-        asyncio.run(answer())
+        # A thread of its own: a notebook, or whatever else called us, may have a running loop in this one.
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(lambda: asyncio.run(answer())).result()
     except (OSError, ValueError, TypeError) as error:
         reason = " ".join(str(error).split())
         raise EncodingError(

@@ -19,7 +19,7 @@ def forbidden_words(study: Any) -> list[str]:
     for source in manifest.sources:
         words |= {source.name, source.path}
     for condition in manifest.conditions:
-        words |= {condition.name, condition.codec, repr(condition.target_bpp)}
+        words |= {condition.name, condition.codec, repr(condition.target)}
     for stimulus in manifest.stimuli:
         words |= {stimulus.picture_sha256, stimulus.bitstream_sha256, f"{stimulus.bpp:.6f}"}
     return sorted(words)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -46,10 +47,9 @@ def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for recipe in shipped_recipes().values():
         for name in recipe.programs.values():
             program = folder / name
-            program.write_text(
-                f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(STAND_INS)!r})\n"
-                f"from programs import main\nmain({name!r})\n"
-            )
+            code = f"import sys; sys.path.insert(0, {str(STAND_INS)!r}); import programs; programs.main({name!r})"
+            # The way to this Python may have a space in it, which the first line of a script cannot say.
+            program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -c {shlex.quote(code)} "$@"\n')
             program.chmod(0o755)
     return folder
 
