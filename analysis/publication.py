@@ -86,7 +86,7 @@ def table_rows(document: Row) -> tuple[list[str], list[list[str]]]:
         f"{percent} interval",
         "savings",
         f"{percent} interval",
-        "other way",
+        "anchor against codec",
     ]
     if document["rate_means_differ"]:
         header.append(f"BD-rate, {_other(document)} mean rate")

@@ -130,6 +130,8 @@ class Stimulus:
         if self.limit_bpp is not None:
             side = "floor" if self.status == "unreachable_low" else "ceiling"
             limit = f", {side} {self.limit_bpp:.4g} bpp"
+        elif self.reachable and self.status.startswith("unreachable"):
+            limit = ", though reachable: its sizes jump over the target"
         rate = self.target_bpp * (1 + self.residual)
         return (
             f"{self.source} {self.condition}: {self.status}, {rate:.4g} bpp for {self.target_bpp:.6g} "

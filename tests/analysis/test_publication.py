@@ -53,6 +53,7 @@ def test_the_latex_table_is_well_formed(standard: Path) -> None:
     ]
     columns = len(re.fullmatch(r"\\begin\{tabular\}\{([lr]+)\}", lines[0])[1])  # type: ignore[index]
     assert lines[1] == "\\toprule"
+    assert "& anchor against codec" in lines[2]
     assert lines[3] == "\\midrule"
     assert lines[-1] == "\\end{tabular}"
     for line in (lines[2], *lines[4:6]):

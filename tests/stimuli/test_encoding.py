@@ -358,6 +358,8 @@ def test_unreachable_targets_are_left_out_for_all_codecs(studies: ModuleType, tm
     assert len(manifest.mismatched()) == 8
     assert "unreachable_low" in manifest.mismatched()[0].describe()
     assert " bpp for 20 (" in manifest.mismatched()[-1].describe()
+    jumped = replace(manifest.mismatched()[-1], reachable=True, limit_bpp=None)
+    assert jumped.describe().endswith("%), though reachable: its sizes jump over the target")
     for stimulus in manifest.mismatched():
         side = "floor" if stimulus.status == "unreachable_low" else "ceiling"
         assert stimulus.describe().endswith(f", {side} {stimulus.bpp:.4g} bpp")
