@@ -47,7 +47,8 @@ def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for recipe in shipped_recipes().values():
         for name in recipe.programs.values():
             program = folder / name
-            code = f"import sys; sys.path.insert(0, {str(STAND_INS)!r}); import programs; programs.main({name!r})"
+            place = f"import sys; sys.path.insert(0, {str(STAND_INS)!r})"
+            code = f"{place}; import programs; programs.main({name!r})"
             # The way to this Python may have a space in it, which the first line of a script cannot say.
             program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -c {shlex.quote(code)} "$@"\n')
             program.chmod(0o755)
