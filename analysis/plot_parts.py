@@ -20,6 +20,8 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#0
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 LINES = ("-", "--", "-.", ":")
 GREY = "#555555"
+#: Pixels from the end of a curve to its name, beyond which the line between them is dotted.
+_LONG = 100.0
 #: For names in scripts that DejaVu lacks, where one of them is installed.
 _FALLBACKS = (
     "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans CJK KR", "Droid Sans Fallback", "WenQuanYi Zen Hei",
@@ -96,6 +98,7 @@ def name_ends(axes: Axes, ends: list[tuple[str, str, float, float]]) -> None:
     bottom, top = (float(to_pixels((ordered[0][2], y))[1]) for y in axes.get_ylim())
     placed = _spread(wanted, gap, bottom, top)
     right = float(to_data((to_pixels((axes.get_xlim()[1], 0))[0] + 8, 0))[0])
+    edge = float(to_pixels((right, 0))[0])
     for (name, colour, x, y), pixel in zip(ordered, placed, strict=True):
         height = float(to_data((0, pixel))[1])
         axes.annotate(
@@ -112,6 +115,8 @@ def name_ends(axes: Axes, ends: list[tuple[str, str, float, float]]) -> None:
                 "arrowstyle": "-",
                 "color": colour,
                 "linewidth": 0.6,
+                # A long one across the plot would look like a curve.
+                "linestyle": ":" if edge - float(to_pixels((x, y))[0]) > _LONG else "-",
                 "alpha": 0.6,
                 "shrinkA": 1,
                 "shrinkB": 4,
