@@ -26,8 +26,11 @@ from stimuli.tries import KeptPicture, Try, TryCache, decode_key, pixels_key, tr
 if sys.platform != "win32":
     import resource
 
-#: The key of `fatal` under which nothing new is begun at all.
+#: The key of `fatal` under which a codec begins nothing new at all, and that of its preview.
 ANYTHING = "*"
+ANY_PREVIEW = "* of the preview"
+#: How a `note` begins to name a preview.
+PREVIEW_OF = "the preview of "
 #: Seconds beyond a codec's own time limit: its files are written and read outside of that.
 _MARGIN = 60.0
 #: Folders of one run within that for temporary files.
@@ -68,7 +71,8 @@ class Attempts:
         self._spec = spec
         self._fatal = fatal
         self._cache = TryCache(folder / "stimuli" / "tries")
-        self._called = f"the preview of {spec.name}" if preview else spec.name
+        self._called = f"{PREVIEW_OF}{spec.name}" if preview else spec.name
+        self._anything = ANY_PREVIEW if preview else ANYTHING
         pixels = self._read_pixels()
         self._key = pixels_key(pixels)
         self._held = pixels if held else None
@@ -133,7 +137,7 @@ class Attempts:
 
     def _reason(self, told: str) -> str | None:
         """Why this is not begun again, None where nothing speaks against it."""
-        return f"{told}: {self._fatal[told]}" if told in self._fatal else self._fatal.get(ANYTHING)
+        return f"{told}: {self._fatal[told]}" if told in self._fatal else self._fatal.get(self._anything)
 
     def _read_pixels(self) -> Pixels:
         return png_pixels(picture_path(self._folder, self.source.picture_sha256).read_bytes())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from stimuli.attempts import ANYTHING
+from stimuli.attempts import ANY_PREVIEW, ANYTHING, PREVIEW_OF
 from stimuli.errors import CodecError
 from stimuli.manifest import Failure
 from stimuli.parallel import Crash
@@ -66,12 +66,17 @@ def _without_the_fatal(unit: Unit, crash: Crash) -> Unit | None:
 
     After too many crashes it only finishes what it has tries for.
     """
-    if crash.note is None or crash.note in unit.fatal or ANYTHING in unit.fatal:
+    if crash.note is None or crash.note in unit.fatal:
+        return None
+    of_preview = PREVIEW_OF in crash.note
+    anything = ANY_PREVIEW if of_preview else ANYTHING
+    if anything in unit.fatal:
         return None
     fatal = {**unit.fatal, crash.note: crash.reason}
-    hangs = sum(reason == crash.reason for reason in fatal.values()) if crash.is_hang else 0
-    if len(fatal) >= MOST_CRASHES or hangs >= MOST_HANGS:
-        fatal[ANYTHING] = f"given up after it happened {len(fatal)} times: {crash.note}: {crash.reason}"
+    alike = [reason for note, reason in fatal.items() if (PREVIEW_OF in note) == of_preview]
+    hangs = alike.count(crash.reason) if crash.is_hang else 0
+    if len(alike) >= MOST_CRASHES or hangs >= MOST_HANGS:
+        fatal[anything] = f"given up after it happened {len(alike)} times: {crash.note}: {crash.reason}"
     return replace(unit, fatal=fatal)
 
 

@@ -147,3 +147,16 @@ def test_a_rate_that_others_are_shares_of_and_that_cannot_be_had_is_told_by_sour
         assert f"study.toml: match: brittle quality 50 has no rate on source '{source}': " in line
         assert reason in line
         assert line.endswith("; take the source out, or name another quality")
+
+
+def test_a_preview_that_always_hangs_leaves_the_codec_itself_at_work(
+    studies: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BRITTLE_PREVIEW", "hang")
+    folder = write(studies, tmp_path / "study")
+    file = folder / "study.toml"
+    file.write_text(file.read_text().replace("timeout = 4", "timeout = 1"))
+    (folder / "sources" / "chelsea.png").unlink()
+    manifest = encoded(folder)
+    assert manifest.failures == ()
+    assert {s.status for s in manifest.stimuli if s.codec == "brittle"} == {"matched"}

@@ -16,8 +16,16 @@ class BrittleCodec:
     def __init__(self, settings):
         self.settings = dict(settings)
 
+    @property
+    def preview(self):
+        if os.environ.get("BRITTLE_PREVIEW") and not self.settings.get("quick"):
+            return BrittleCodec({"quick": True})
+        return None
+
     def encode(self, source, quality):
         value = int(quality["quality"])
+        if self.settings.get("quick"):
+            self.fail(os.environ["BRITTLE_PREVIEW"])
         if value == 50 or os.environ.get("BRITTLE_ALWAYS"):
             self.fail(os.environ.get("BRITTLE_FAULT", ""))
         area = source.shape[0] * source.shape[1]
