@@ -1,7 +1,8 @@
 """Rate-distortion curves and BD-rates over objective metrics: the stimuli table in, no judgments needed.
 
 The rate of a condition is the mean of ln bpp over the sources that its rate point shares, its quality the
-mean of the metric over the same sources; curves, overlap and savings follow the rules of `analysis.bdrate`.
+mean of the metric over the same sources; curves, overlap and savings follow the rules of `analysis.bdrate`,
+and those of a codec with a single rate the rules of `analysis.one_quality`.
 Every stimulus counts at its real rate, whether its target was met or not.
 """
 
@@ -13,13 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.bdrate import BDRate, LogRatios, compare_curves, log_ratios
+from analysis.bdrate import BDRate, LogRatios, compare_curves
 from analysis.bootstrap import Bootstrap, Interval, Resampled
 from analysis.contract import METRIC_PREFIX
 from analysis.curves import Curve
 from analysis.errors import AnalysisError, NothingToAnalyseError, UnknownCodecError, listed
 from analysis.objective_grid import Grid, has_payload, metric_grid
 from analysis.objective_metrics import OBJECTIVE_METRICS, ObjectiveMetric
+from analysis.one_quality import codec_ratios, compare_codecs
 from analysis.rates import RateBasis
 
 
@@ -49,7 +51,8 @@ class RatePoint:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ObjectiveComparison:
-    """A codec against the anchor in one metric; `source_ratios` are ln rate ratios of single sources."""
+    """A codec against the anchor in one metric; `source_ratios` are ln rate ratios of single sources, at one
+    quality where `rate` is."""
 
     anchor: str
     test: str
@@ -158,7 +161,7 @@ def _metric_result(grid: Grid, others: Grid | None, anchor: str, options: Object
     resampled = _resampled(grid, [(anchor, test) for test in tests], options)
     comparisons = []
     for test in tests:
-        rate = compare_curves(curves[anchor], curves[test])
+        rate = compare_codecs(curves[anchor], curves[test])
         both = anchor in other_curves and test in other_curves
         comparisons.append(
             ObjectiveComparison(
@@ -166,8 +169,8 @@ def _metric_result(grid: Grid, others: Grid | None, anchor: str, options: Object
                 test=test,
                 rate=rate,
                 interval=resampled.log_ratio_interval((anchor, test), rate.log_ratio, options.confidence),
-                source_ratios=_source_ratios(grid, anchor, test),
-                other_rate=compare_curves(other_curves[anchor], other_curves[test]) if both else None,
+                source_ratios=_source_ratios(grid, rate, anchor, test),
+                other_rate=compare_codecs(other_curves[anchor], other_curves[test]) if both else None,
             )
         )
     return MetricResult(grid.metric, grid, _points(grid), curves, tuple(comparisons))
@@ -206,7 +209,7 @@ def _resampled(grid: Grid, pairs: Sequence[tuple[str, str]], options: ObjectiveO
     weights[:, np.isfinite(grid.quality).any(axis=0)] = drawn
     curves = grid.codec_knots(weights)
     ratios: dict[tuple[str, str], LogRatios] = {
-        (anchor, test): log_ratios(curves[anchor], curves[test]) for anchor, test in pairs
+        (anchor, test): codec_ratios(curves[anchor], curves[test]) for anchor, test in pairs
     }
     scores = np.zeros((options.replicates, 0))
     return Bootstrap(
@@ -214,12 +217,14 @@ def _resampled(grid: Grid, pairs: Sequence[tuple[str, str]], options: ObjectiveO
     )
 
 
-def _source_ratios(grid: Grid, anchor: str, test: str) -> tuple[float, ...]:
+def _source_ratios(grid: Grid, rate: BDRate, anchor: str, test: str) -> tuple[float, ...]:
+    # Beside a BD-rate stands no source on which one of the two has but one point left.
+    compare = compare_codecs if rate.status == "one_quality" else compare_curves
     found = []
     for source in range(len(grid.sources)):
         curves = [grid.source_curve(codec, source) for codec in (anchor, test)]
         if curves[0] is not None and curves[1] is not None:
-            ratio = compare_curves(curves[0], curves[1]).log_ratio
+            ratio = compare(curves[0], curves[1]).log_ratio
             if np.isfinite(ratio):
                 found.append(float(ratio))
     return tuple(found)

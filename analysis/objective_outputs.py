@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.document import bound_text
+from analysis.document import ONE_QUALITY, bound_text
 from analysis.errors import counted
 from analysis.objective import MetricResult, ObjectiveComparison, ObjectiveResult
 from analysis.objective_metrics import OBJECTIVE_METRICS
@@ -30,10 +30,10 @@ ORDER_NOTE = (
 )
 _POINT_COLUMNS = ("metric", "codec", "condition", "bpp", "quality", "value", "sources")
 _BD_COLUMNS = (
-    "metric", "anchor", "test", "status", "bd_rate_percent", "bd_rate_low", "bd_rate_high", "low_is_open",
-    "high_is_open", "savings_factor", "savings_low", "savings_high", "log_ratio", "standard_error", "overlap",
-    "ratio_at_least", "ratio_at_most", "sources_compared", "source_mean_percent", "source_least_percent",
-    "source_most_percent", "other_rate", "other_rate_percent",
+    "metric", "anchor", "test", "measure", "status", "bd_rate_percent", "bd_rate_low", "bd_rate_high",
+    "low_is_open", "high_is_open", "savings_factor", "savings_low", "savings_high", "log_ratio",
+    "standard_error", "overlap", "ratio_at_least", "ratio_at_most", "sources_compared", "source_mean_percent",
+    "source_least_percent", "source_most_percent", "other_rate", "other_rate_percent", "at_quality",
 )  # fmt: skip
 
 
@@ -105,12 +105,18 @@ def bd_rows(result: ObjectiveResult) -> list[dict[str, Any]]:
 
 def _bd_row(comparison: ObjectiveComparison, metric: str, label: str, other: str) -> dict[str, Any]:
     rate, interval = comparison.rate, comparison.interval
+    one = rate.status == "one_quality"
+    beside = comparison.other_rate
+    if beside is not None and (beside.status == "one_quality") != one:
+        # `measure` speaks for every number of the row.
+        beside = None
     single = np.array(comparison.source_ratios)
     return {
         "metric": metric,
         "label": label,
         "anchor": comparison.anchor,
         "test": comparison.test,
+        "measure": ONE_QUALITY if one else "BD-rate",
         "status": rate.status,
         "bd_rate_percent": _percent(rate.log_ratio),
         "bd_rate_low": _percent(interval.low),
@@ -131,9 +137,8 @@ def _bd_row(comparison: ObjectiveComparison, metric: str, label: str, other: str
         "source_least_percent": _percent(float(single.min())) if len(single) else None,
         "source_most_percent": _percent(float(single.max())) if len(single) else None,
         "other_rate": other,
-        "other_rate_percent": None
-        if comparison.other_rate is None
-        else _percent(comparison.other_rate.log_ratio),
+        "other_rate_percent": None if beside is None else _percent(beside.log_ratio),
+        "at_quality": _finite(rate.quality_low) if one else None,
     }
 
 
@@ -187,10 +192,11 @@ def bd_table(result: ObjectiveResult) -> tuple[list[str], list[list[str]]]:
         header.append(f"rates of the {rows[0]['other_rate']}")
     table = []
     for row in rows:
+        mark = f" ({ONE_QUALITY})" if row["status"] == "one_quality" else ""
         if row["bd_rate_percent"] is None:
             cells = ["none", str(row["bound"]), ""]
         else:
-            flag = " (flagged)" if row["status"] == "flagged" else ""
+            flag = " (flagged)" if row["status"] == "flagged" else mark
             cells = [
                 f"{row['bd_rate_percent']:+.1f} %{flag}",
                 interval_text(row, "bd_rate", "+.1f", " %"),
@@ -200,23 +206,34 @@ def bd_table(result: ObjectiveResult) -> tuple[list[str], list[list[str]]]:
             "none"
             if row["source_mean_percent"] is None
             else f"{row['source_mean_percent']:+.1f} % "
-            f"({row['source_least_percent']:+.1f} to {row['source_most_percent']:+.1f})"
+            f"({row['source_least_percent']:+.1f} to {row['source_most_percent']:+.1f}){mark}"
         )
         if both:
             percent = row["other_rate_percent"]
-            cells.append("none" if percent is None else f"{percent:+.1f} %")
+            cells.append("none" if percent is None else f"{percent:+.1f} %{mark}")
         table.append([row["test"], row["label"], *cells])
     return header, table
 
 
 def flag_note(result: ObjectiveResult) -> str | None:
-    """What "flagged" and "none" in the table of BD-rates mean, where one of them stands there."""
+    """What "flagged", "at one quality" and "none" in the table of BD-rates mean, where one of them stands
+    there."""
     found = {row["status"] for row in bd_rows(result)}
     said = []
     if "flagged" in found:
         said.append("flagged: the two curves share less than half of the narrower one's range of quality")
     if found & {"refused", "no_overlap"}:
         said.append("none: they share less than a quarter of it, and only a bound is given")
+    if "one_quality" in found:
+        said.append(
+            f"{ONE_QUALITY}: a codec with a single rate has no curve and no BD-rate, and the number is the "
+            "ratio of rates at its value of the metric alone"
+        )
+    if "single_point" in found:
+        said.append(
+            "none: a single rate lies outside the other's curve, or one of the two is no curve, and only "
+            "bounds are given"
+        )
     return "; ".join(said) or None
 
 
@@ -249,8 +266,11 @@ def disagreement(result: ObjectiveResult) -> str | None:
 
 
 def _log_ratios(found: MetricResult) -> dict[str, float]:
-    """ln rate ratio to the anchor of every codec that has one; the anchor's own is 0."""
-    ratios = {c.test: c.rate.log_ratio for c in found.comparisons if math.isfinite(c.rate.log_ratio)}
+    """ln rate ratio to the anchor of every codec that has a BD-rate; the anchor's own is 0.
+
+    Ratios at one quality each are in no order.
+    """
+    ratios = {c.test: c.rate.log_ratio for c in found.comparisons if c.rate.status in ("ok", "flagged")}
     return ratios | {c.anchor: 0.0 for c in found.comparisons}
 
 

@@ -354,3 +354,74 @@ def test_fifteen_codecs_and_one_rate_point_are_drawn(tmp_path: Path) -> None:
     assert alone.results[0].comparisons == ()
     assert bd_table(alone)[1] == []
     write_objective(alone, (), tmp_path / "alone")
+
+
+def one_rate(spread: float = 0.0, at: float = 0.2, **options: object) -> ObjectiveResult:
+    """`point` was made at one rate alone, at 1.6 times the savings of the anchor."""
+    table = table_of({"old": 1.0, "mid": 1.25, "point": 1.6}, sources=8, spread=spread)
+    kept = (table["codec"] != "point") | (table["target_bpp"] == at)
+    return analysed(table[kept], **options)
+
+
+def test_a_single_rate_is_compared_at_its_one_quality() -> None:
+    """The distance in ln rate to the other's curve, both ways, in both metrics and on every source."""
+    for anchor, sign in (("old", -1.0), ("point", 1.0)):
+        for found in one_rate(anchor=anchor).results:
+            (comparison,) = [c for c in found.comparisons if {c.anchor, c.test} == {"old", "point"}]
+            assert comparison.rate.status == "one_quality"
+            assert comparison.rate.log_ratio == pytest.approx(sign * math.log(1.6))
+            assert comparison.source_ratios == pytest.approx([sign * math.log(1.6)] * 8)
+            (at,) = [point.quality for point in found.points if point.codec == "point"]
+            assert comparison.rate.quality_low == comparison.rate.quality_high == at
+            assert comparison.other_rate is not None
+            # Thirty bytes off 800 here, and off a smaller share of the anchor's larger file.
+            assert sign * comparison.other_rate.log_ratio > math.log(1.6) + 0.005
+    mid = one_rate().results[0].comparisons[0]
+    assert (mid.test, mid.rate.status) == ("mid", "ok")
+
+
+def test_the_interval_at_one_quality_comes_from_the_sources() -> None:
+    comparison = one_rate(spread=0.1, anchor="old").results[0].comparisons[1]
+    single = np.array(comparison.source_ratios)
+    error = single.std(ddof=1) / math.sqrt(8)
+    assert comparison.rate.log_ratio == pytest.approx(single.mean(), abs=0.01)
+    assert comparison.interval.standard_error == pytest.approx(error, rel=0.15)
+    assert comparison.interval.high - comparison.rate.log_ratio == pytest.approx(2.365 * error, rel=0.15)
+
+
+def test_a_single_rate_outside_the_curve_has_bounds_only() -> None:
+    result = one_rate(at=0.8, anchor="old")
+    row = bd_rows(result)[2]
+    assert (row["test"], row["status"], row["measure"]) == ("point", "single_point", "BD-rate")
+    assert (row["bd_rate_percent"], row["source_mean_percent"], row["at_quality"]) == (None, None, None)
+    # At no more bits it is better than the anchor's last rate.
+    assert row["bound"] == "no more bits than the anchor"
+    note = flag_note(result) or ""
+    assert note.startswith("none: a single rate lies outside")
+    assert "at one quality" not in note
+
+
+def test_every_output_marks_what_is_at_one_quality(tmp_path: Path) -> None:
+    """Terminal, page and CSV; and such a number takes no part in the order of codecs."""
+    result = one_rate(anchor="old")
+    header, rows = bd_table(result)
+    lines = aligned(header, rows).splitlines()[1:]
+    # The headline, the single sources and the payload.
+    assert [line.count("(at one quality)") for line in lines] == [0, 0, 3, 3]
+    assert rows[2][2] == "-37.5 % (at one quality)"
+    page = write_objective(result, (), tmp_path).read_text(encoding="utf-8")
+    assert page.count("(at one quality)") == 6
+    assert "At one quality: a codec with a single rate has no curve" in page
+    table = list(csv.DictReader(io.StringIO((tmp_path / "rd_bd_rates.csv").read_text())))
+    assert [row["measure"] for row in table] == ["BD-rate"] * 2 + ["at one quality"] * 2
+    assert [bool(row["at_quality"]) for row in table] == [False, False, True, True]
+    assert float(table[2]["at_quality"]) == pytest.approx(36 + 3.5 + 4 * math.log(0.2 * 1.6))
+
+
+def test_numbers_at_one_quality_are_in_no_order() -> None:
+    table = table_of({"old": 1.0, "a": 1.2, "b": 1.5})
+    table["metric_psnr"] += table["codec"].map({"old": 0.0, "a": 1.5, "b": -1.5})
+    assert disagreement(analysed(table)) is not None
+    alone = analysed(table[(table["codec"] != "b") | (table["target_bpp"] == 0.2)])
+    assert {c.test: c.rate.status for c in alone.results[0].comparisons}["b"] == "one_quality"
+    assert disagreement(alone) is None
