@@ -25,6 +25,9 @@ from stimuli.reproduction import read_picture
 from stimuli.timing_table import NAME, Timing, read_timings, write_timings
 from stimuli.workforce import open_workforce
 
+#: Under so many megapixels what a program needs to start is no small part of its seconds a megapixel.
+SMALL = 0.25
+
 
 @dataclass(frozen=True, slots=True)
 class Cell:
@@ -115,6 +118,11 @@ def time_study(
         for timing in timings
         if timing.threads
     ]
+    if small := {cells[i].source.name: cells[i].megapixels for i in runs if cells[i].megapixels < SMALL}:
+        notes.append(
+            f"sources under {SMALL:g} megapixel ({len(small)} here, the smallest of {min(small.values()):.2g}): what "
+            "a program needs to start is part of these figures; time on sources of a real size"
+        )
     kept = table.kept(timings)
     write_timings(folder / NAME, table.with_timings(timings))
     return Timings(device, reference, timings, kept, tuple(notes))

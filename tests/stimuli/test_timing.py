@@ -213,6 +213,26 @@ def test_a_codec_that_crashes_is_named_and_the_others_are_timed(
     assert [len([line for line in log if line.endswith(f" 64 {value}")]) for value in (25, 50)] == [8, 4]
 
 
+def test_small_sources_are_said(
+    timed: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Once, however many there are; and not where all are large."""
+    folder = timed()
+    capsys.readouterr()
+    assert main(["timings", "--repeats", "1", str(folder)]) == 0
+    said = (
+        "note: sources under 0.25 megapixel (2 here, the smallest of 0.0031): what a program needs to start"
+    )
+    assert capsys.readouterr().out.count(said) == 1
+    # 80x48 pixels are .00384 megapixels.
+    monkeypatch.setattr("stimuli.timing.SMALL", 0.0035)
+    assert main(["timings", "--repeats", "1", str(folder)]) == 0
+    assert "(1 here, the smallest of 0.0031)" in capsys.readouterr().out
+    monkeypatch.setattr("stimuli.timing.SMALL", 0.003)
+    assert main(["timings", "--repeats", "1", str(folder)]) == 0
+    assert "megapixel (" not in capsys.readouterr().out
+
+
 def test_threads_are_named() -> None:
     row = Timing("c", "d", 1.0, 1.0, None, None, "c", "1", 1, 1, 1, encode_threads=1.9, decode_threads=1.1)
     assert row.threads == "encode"
