@@ -120,8 +120,9 @@ def time_study(
     ]
     if small := {cells[i].source.name: cells[i].megapixels for i in runs if cells[i].megapixels < SMALL}:
         notes.append(
-            f"sources under {SMALL:g} megapixel ({len(small)} here, the smallest of {min(small.values()):.2g}): what "
-            "a program needs to start is part of these figures; time on sources of a real size"
+            f"sources under {SMALL:g} megapixel ({len(small)} here, the smallest of "
+            f"{min(small.values()):.2g}): what a program needs to start is part of these figures; "
+            "time on sources of a real size"
         )
     kept = table.kept(timings)
     write_timings(folder / NAME, table.with_timings(timings))
