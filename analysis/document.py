@@ -142,6 +142,8 @@ def _bd_rate(comparison: CodecComparison, shift: float) -> dict[str, Any]:
     rate, interval = comparison.rate, comparison.interval
     one = rate.status == "one_quality"
     value = rate.log_ratio
+    # A single point has no range of Elo, and so no share of one: replicates would give zeros.
+    spread = comparison.overlap_spread if math.isfinite(rate.overlap) else None
     return {
         "anchor": comparison.anchor,
         "test": comparison.test,
@@ -163,8 +165,8 @@ def _bd_rate(comparison: CodecComparison, shift: float) -> dict[str, Any]:
         "standard_error": _number(interval.standard_error),
         "overlap": _number(rate.overlap),
         "overlap_percent": _number(100 * rate.overlap),
-        "overlap_low": None if comparison.overlap_spread is None else _number(comparison.overlap_spread[0]),
-        "overlap_high": None if comparison.overlap_spread is None else _number(comparison.overlap_spread[1]),
+        "overlap_low": None if spread is None else _number(spread[0]),
+        "overlap_high": None if spread is None else _number(spread[1]),
         "ratio_at_least": _number(rate.ratio_low) if rate.ratio_low > 0 else None,
         "ratio_at_most": _number(rate.ratio_high),
         "bound": bound_text(rate, comparison.apart_share),

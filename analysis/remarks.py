@@ -62,6 +62,8 @@ def remarks(result: StudyResult) -> list[str]:
         )
     if result.options.rate == "payload" and study_basis(result.tables) == "file":
         said.append("Rates are those of the payload, without containers; targets are those of whole files.")
+    if result.options.rate == "file" and study_basis(result.tables) == "payload":
+        said.append("Rates are those of whole files, containers included; targets are those of payloads.")
     if result.rates.mismatched:
         off = counted(result.rates.mismatched, "stimulus is", "stimuli are")
         said.append(f"{off} more than 2 % off the target rate; curves use the real rates.")

@@ -119,17 +119,25 @@ def study_timings(
 ) -> StudyTimings | None:
     """The times of the codecs that were compared; None where none is known.
 
-    A row of `given` wins over the study's own encodes; of several rows of a codec, the one on the device that
-    times most of the codecs. Raises UnknownCodecError for a reference that was not compared.
+    A row of `given` wins over the study's own encodes; of several rows of a codec, the one on the device of
+    the reference's, which is the device that times most of the codecs where it has several itself. Raises
+    UnknownCodecError for a reference that was not compared.
     """
     if reference not in codecs:
         raise UnknownCodecError(reference, list(codecs))
     rows = [timing for timing in given if timing.codec in codecs]
-    common = Counter(timing.device for timing in rows)
+    # Codecs and not rows: a codec timed again on a device makes it no more common.
+    common = Counter(device for _, device in {(timing.codec, timing.device) for timing in rows})
+    of_reference = [timing.device for timing in rows if timing.codec == reference]
+    chosen = max(of_reference, key=lambda device: common[device], default=None)
+
+    def comparable(timing: Timing) -> tuple[bool, int]:
+        return timing.device == chosen, common[timing.device]
+
     found = []
     for codec in codecs:
         mine = [timing for timing in rows if timing.codec == codec]
-        timing = max(mine, key=lambda t: common[t.device]) if mine else _own(tables, codec)
+        timing = max(mine, key=comparable) if mine else _own(tables, codec)
         if timing.encode is not None or timing.decode is not None:
             found.append(timing)
     return StudyTimings(reference, tuple(found)) if found else None

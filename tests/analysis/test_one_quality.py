@@ -145,6 +145,8 @@ def test_every_table_marks_it(
     document = json.loads((out / "results.json").read_text())
     row = next(row for row in document["bd_rates"] if row["test"] == "point")
     assert (row["measure"], row["status"]) == (mark, "one_quality")
+    # A point shares no range, of which the spread would be a number.
+    assert [row[name] for name in ("overlap", "overlap_low", "overlap_high")] == [None, None, None]
     elo = next(s["elo"] for s in document["scores"] if s["condition"] == "point@0.2")
     assert row["at_elo"] == pytest.approx(elo)
     page = (out / "report.html").read_text()

@@ -84,6 +84,11 @@ def test_what_the_study_matched_is_the_headline(small_study: SimulatedStudy, ana
     chosen, printed, _ = analyse(small_study, with_payloads(small_study), "--rate", "payload")
     assert "targets are those of whole files" in printed
     assert chosen["counts"]["stimuli_beyond_2_percent"] == 0
+    files, printed, _ = analyse(small_study, with_payloads(small_study, "payload"), "--rate", "file")
+    assert (
+        "note: Rates are those of whole files, containers included; targets are those of payloads." in printed
+    )
+    assert files["rate"] == "file"
 
 
 @pytest.mark.parametrize("rate", [None, "payload"])
@@ -99,5 +104,10 @@ def test_one_line_says_where_payloads_are_not_known(
     said = [line for line in printed.splitlines() if "payload" in line]
     assert said == [
         "note: The payload of 32 stimuli is not known (mid), so there is no BD-rate over rates of the "
-        "payload."
+        "payload.",
+        *(
+            ["note: Rates are those of whole files, containers included; targets are those of payloads."]
+            if rate == "payload"
+            else []
+        ),
     ]

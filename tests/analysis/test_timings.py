@@ -99,6 +99,25 @@ def test_rows_of_a_file_win_over_the_studys_own(
     assert rows["new"]["relative_decode"] == 4.0
 
 
+def test_of_several_rows_the_one_on_the_device_of_the_reference_is_taken(
+    small_study: SimulatedStudy, analyse: Analyse, tmp_path: Path
+) -> None:
+    """The phone times more codecs, and `new` twice, yet only times on one machine can be set in relation."""
+    lines = [
+        "codec,device,encode,decode", "old,here,1,1", "new,phone,90,9", "new,here,8,2", "new,phone,91,9",
+        "mid,phone,70,7",
+    ]  # fmt: skip
+    (tmp_path / "given.csv").write_text("\n".join(lines))
+    document, _ = analyse(small_study, timed(small_study), "--timings", str(tmp_path / "given.csv"))
+    rows = {row["codec"]: row for row in document["timings"]["codecs"]}
+    assert {name: (row["device"], row["elsewhere"]) for name, row in rows.items()} == {
+        "old": ("here", False),
+        "new": ("here", False),
+        "mid": ("phone", True),
+    }
+    assert rows["new"]["relative_encode"] == 8.0
+
+
 def test_another_reference_and_the_other_mode(small_study: SimulatedStudy, analyse: Analyse) -> None:
     """Times are relative to the codec that is named, whatever is compared."""
     document, out = analyse(small_study, timed(small_study), "--test", "new", "--reference", "old")
