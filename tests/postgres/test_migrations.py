@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, inspect, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DataError
+from sqlalchemy.orm import Session
 
 from analysis.contract import JUDGMENT_NAMES, STIMULUS_NAMES
+from stimuli.manifest import Manifest
 from study_app import database
 from study_app.cli import main
 from study_app.errors import DatabaseError, SchemaError
+from study_app.judgment_input import read_judgment
+from study_app.loading import load_manifest
+from study_app.participation import enrol, next_trials, record_judgment
 
 
 @pytest.fixture
@@ -55,6 +61,57 @@ def test_up_down_and_up_again_leaves_the_same_schema(empty: Engine) -> None:
     database.upgrade(empty)
     assert tables(empty) == made
     assert database.schema_drift(empty) == []
+
+
+CATALOGUE = (
+    "SELECT table_name, column_name, data_type, is_nullable, column_default FROM information_schema.columns "
+    "WHERE table_schema = 'public' ORDER BY 1, 2",
+    "SELECT viewname, definition FROM pg_views WHERE schemaname = 'public' ORDER BY 1",
+    "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint "
+    "WHERE connamespace = 'public'::regnamespace ORDER BY 1, 2",
+)
+CONTENT = (
+    "SELECT * FROM judgments ORDER BY judgment_id",
+    "SELECT * FROM stimuli ORDER BY source, condition",
+    "SELECT * FROM condition ORDER BY id",
+    "SELECT * FROM study ORDER BY id",
+)
+
+
+def seen(engine: Engine, queries: tuple[str, ...]) -> list[list[dict[str, Any]]]:
+    with engine.connect() as connection:
+        return [[dict(row) for row in connection.execute(text(query)).mappings()] for query in queries]
+
+
+def test_a_study_with_judgments_goes_up_and_down_unchanged(
+    empty: Engine, make_manifest: Callable[..., Manifest], study_folder: Path
+) -> None:
+    """From the first schema, with a judged study: nothing is lost, and its manifest is loaded already."""
+    database.upgrade(empty, "0001")
+    first = seen(empty, CATALOGUE)
+    database.upgrade(empty)
+    last = seen(empty, CATALOGUE)
+    manifest = make_manifest()
+    load_manifest(empty, manifest, study_folder)
+    with Session(empty) as db, db.begin():
+        cookie = enrol(db, "tiny").cookie
+        trial = next_trials(db, "tiny", cookie, lease_s=60).trials[0].trial
+        body = {"client_uuid": "2f1c7a52-7d0e-4a3a-9a80-0c2b5f8f9d11", "trial": trial, "choice": 1}
+        body |= {"response_ms": 1, "exposure_ms": 1, "flips": 1, "magnification": 1}
+        answer = read_judgment(body | {"device_pixel_ratio": 1, "viewport": "1x1"})
+        record_judgment(db, "tiny", cookie, answer)
+    content = seen(empty, CONTENT)
+    assert [len(rows) for rows in content] == [1, 12, 4, 1]
+    database.downgrade(empty, "0001")
+    assert seen(empty, CATALOGUE) == first
+    judgments, stimuli = seen(empty, CONTENT)[:2]
+    assert judgments == content[0]
+    later = {"rate", "metrics"}
+    assert stimuli == [{k: v for k, v in row.items() if k not in later} for row in content[1]]
+    database.upgrade(empty)
+    assert seen(empty, CATALOGUE) == last
+    assert seen(empty, CONTENT) == content
+    assert not load_manifest(empty, manifest, study_folder).changed
 
 
 def test_views_have_the_columns_of_the_contract_in_its_order(engine: Engine) -> None:
