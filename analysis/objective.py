@@ -1,8 +1,9 @@
 """Rate-distortion curves and BD-rates over objective metrics: the stimuli table in, no judgments needed.
 
-The rate of a condition is the mean of ln bpp over the sources that its rate point shares, its quality the
-mean of the metric over the same sources; curves, overlap and savings follow the rules of `analysis.bdrate`,
-and those of a codec with a single rate the rules of `analysis.one_quality`.
+The rate of a condition is the mean of ln bpp over the sources that its rate point shares, or the ln of their
+mean bpp where asked for, its quality the mean of the metric over the same sources. Curves, overlap and
+savings follow the rules of `analysis.bdrate`, and those of a codec with a single rate the rules of
+`analysis.one_quality`.
 Every stimulus counts at its real rate, whether its target was met or not.
 """
 
@@ -22,7 +23,7 @@ from analysis.errors import AnalysisError, NothingToAnalyseError, UnknownCodecEr
 from analysis.objective_grid import Grid, has_payload, metric_grid
 from analysis.objective_metrics import OBJECTIVE_METRICS, ObjectiveMetric
 from analysis.one_quality import codec_ratios, compare_codecs
-from analysis.rates import RateBasis
+from analysis.rates import RateBasis, RateMean
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class ObjectiveOptions:
     anchor: str | None = None
     metrics: tuple[str, ...] = ()
     rate: RateBasis = "file"
+    rate_mean: RateMean = "geometric"
     replicates: int = 1000
     seed: int = 0
     confidence: float = 0.95
@@ -103,13 +105,14 @@ def analyse_objective(study: str, stimuli: pd.DataFrame, options: ObjectiveOptio
     other: RateBasis = "payload" if options.rate == "file" else "file"
     results = []
     for metric in metrics:
-        grid = metric_grid(stimuli, metric, options.rate)
+        grid = metric_grid(stimuli, metric, options.rate, options.rate_mean)
         if anchor not in grid.codecs:
             raise NothingToAnalyseError(
                 f"the anchor {anchor!r} has no {metric.label} at rates of the {options.rate}: name another "
                 "with --anchor, or leave the metric out with --metric"
             )
-        results.append(_metric_result(grid, _other_grid(stimuli, metric, other), anchor, options))
+        others = _other_grid(stimuli, metric, other, options.rate_mean)
+        results.append(_metric_result(grid, others, anchor, options))
     sources = tuple(dict.fromkeys(str(name) for name in stimuli["source"]))
     return ObjectiveResult(study, anchor, codecs, sources, options, tuple(results))
 
@@ -144,12 +147,14 @@ def _asked(stimuli: pd.DataFrame, names: Sequence[str]) -> tuple[ObjectiveMetric
     return tuple(metric for metric in measured if not names or metric.name in names)
 
 
-def _other_grid(stimuli: pd.DataFrame, metric: ObjectiveMetric, basis: RateBasis) -> Grid | None:
+def _other_grid(
+    stimuli: pd.DataFrame, metric: ObjectiveMetric, basis: RateBasis, rate_mean: RateMean
+) -> Grid | None:
     """The cells over the other kind of rate, which is printed beside the one asked for where it can be."""
     if not has_payload(stimuli):
         return None
     try:
-        return metric_grid(stimuli, metric, basis)
+        return metric_grid(stimuli, metric, basis, rate_mean)
     except NothingToAnalyseError:
         return None
 

@@ -12,7 +12,7 @@ from analysis.contract import METRIC_PREFIX
 from analysis.curves import Curve, Floats, Knots, knots
 from analysis.errors import NothingToAnalyseError, listed
 from analysis.objective_metrics import ObjectiveMetric
-from analysis.rates import RateBasis
+from analysis.rates import RateBasis, RateMean
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,13 +27,14 @@ class Grid:
     quality: Floats
     left_out: int
     """Pairs of a source and a rate point that one codec lacks, and that count for none."""
+    rate_mean: RateMean = "geometric"
 
     def rows(self, codec: str) -> NDArray[np.intp]:
         """The rows of a codec's conditions."""
         return np.flatnonzero(np.array([name == codec for name in self.codecs]))
 
     def means(self, weights: Floats | None = None) -> tuple[Floats, Floats]:
-        """Mean ln bpp and mean quality over sources, replicates x conditions.
+        """The ln of mean bpp (`rate_mean`) and mean quality over sources, replicates x conditions.
 
         `weights` is replicates x sources; a condition none of whose sources has weight keeps its plain mean.
         """
@@ -41,11 +42,12 @@ class Grid:
         w = np.ones((1, len(self.sources))) if weights is None else weights
         total = w @ kept.T
         found = []
-        for values in (self.log_bpp, self.quality):
+        arithmetic = self.rate_mean == "arithmetic"
+        for values in (np.exp(self.log_bpp) if arithmetic else self.log_bpp, self.quality):
             filled = np.where(kept, values, 0.0)
             plain = filled.sum(axis=1) / kept.sum(axis=1)
             found.append(np.where(total > 0, w @ filled.T / np.where(total > 0, total, 1.0), plain))
-        return found[0], found[1]
+        return np.log(found[0]) if arithmetic else found[0], found[1]
 
     def codec_knots(self, weights: Floats | None = None) -> dict[str, Knots]:
         """Each codec's knots for every row of weights; all points weigh alike."""
@@ -79,7 +81,9 @@ def _rates(stimuli: pd.DataFrame, basis: RateBasis) -> Floats:
     return np.asarray(8 * columns[0] / (columns[1] * columns[2]))
 
 
-def metric_grid(stimuli: pd.DataFrame, metric: ObjectiveMetric, basis: RateBasis) -> Grid:
+def metric_grid(
+    stimuli: pd.DataFrame, metric: ObjectiveMetric, basis: RateBasis, rate_mean: RateMean = "geometric"
+) -> Grid:
     """The cells that count; a source counts at a rate point only where every codec of that point has it.
 
     And only if every codec has it at all. A codec without any value of the metric, and a rate point that a
@@ -127,4 +131,5 @@ def metric_grid(stimuli: pd.DataFrame, metric: ObjectiveMetric, basis: RateBasis
         log_bpp[keep],
         quality[keep],
         left_out,
+        rate_mean,
     )

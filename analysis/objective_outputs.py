@@ -69,9 +69,15 @@ def stamp(result: ObjectiveResult) -> str:
     """One line that stands under every output."""
     options = result.options
     return (
-        f"Study {result.study}: objective metrics, no rater was asked; {_many(result)}; rates of the "
-        f"{options.rate}; {options.replicates} resamplings of the sources, seed {options.seed}"
+        f"Study {result.study}: objective metrics, no rater was asked; {_many(result)}; "
+        f"{rates_text(result)}; {options.replicates} resamplings of the sources, seed {options.seed}"
     )
+
+
+def rates_text(result: ObjectiveResult) -> str:
+    """Which rates these are; the geometric mean is not named."""
+    mean = "arithmetic mean " if result.options.rate_mean == "arithmetic" else ""
+    return f"{mean}rates of the {result.options.rate}"
 
 
 def point_rows(result: ObjectiveResult) -> list[dict[str, Any]]:
@@ -148,6 +154,7 @@ def csv_text(columns: Sequence[str], rows: Sequence[Row], result: ObjectiveResul
     stamped = {
         "study": result.study,
         "rate": options.rate,
+        "rate_mean": options.rate_mean,
         "confidence": options.confidence,
         "replicates": options.replicates,
         "seed": options.seed,
@@ -281,6 +288,7 @@ def _html(result: ObjectiveResult, warnings: Sequence[str], plots: Sequence[tupl
         .render(
             result=result,
             counts=_many(result),
+            rates=rates_text(result),
             warnings=warnings,
             plots=plots,
             bd=bd_table(result),

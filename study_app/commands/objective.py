@@ -13,6 +13,7 @@ from study_app.commands.shared import STUDY_HELP, settings_of, study_argument
 if TYPE_CHECKING:
     import pandas as pd
 
+    from analysis.rates import RateMean
     from stimuli.manifest import Manifest
 
 
@@ -28,6 +29,13 @@ if TYPE_CHECKING:
     help="Bits of the file, or without its container; by default as the study counts.",
 )
 @click.option(
+    "--rate-mean",
+    type=click.Choice(["geometric", "arithmetic"]),
+    default="geometric",
+    show_default=True,
+    help="Mean of bpp over sources.",
+)
+@click.option(
     "-o",
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
@@ -35,7 +43,12 @@ if TYPE_CHECKING:
     help="Where tables and plots go; by default rd/ in the study's folder.",
 )
 def rd(
-    study: Path, anchor: str | None, metrics: tuple[str, ...], rate: str | None, output: Path | None
+    study: Path,
+    anchor: str | None,
+    metrics: tuple[str, ...],
+    rate: str | None,
+    rate_mean: RateMean,
+    output: Path | None,
 ) -> None:
     """Print and plot objective quality over rate, with BD-rates and what looks broken.
 
@@ -51,6 +64,7 @@ def rd(
         disagreement,
         flag_note,
         point_table,
+        rates_text,
         write_objective,
     )
     from analysis.objective_warnings import objective_warnings
@@ -61,10 +75,12 @@ def rd(
     manifest = read_manifest(folder)
     basis: RateBasis = next(name for name in get_args(RateBasis) if name == (rate or manifest.study.rate))
     table = stimuli_table(manifest)
-    options = ObjectiveOptions(anchor=anchor, metrics=tuple(dict.fromkeys(metrics)), rate=basis)
+    options = ObjectiveOptions(
+        anchor=anchor, metrics=tuple(dict.fromkeys(metrics)), rate=basis, rate_mean=rate_mean
+    )
     result = analyse_objective(manifest.study.name, table, options)
     warnings = [*objective_warnings(result, table), *_remarks(manifest)]
-    click.echo(f"objective metrics of study {manifest.study.name!r}, rates of the {basis}\n")
+    click.echo(f"objective metrics of study {manifest.study.name!r}, {rates_text(result)}\n")
     click.echo(aligned(*point_table(result)))
     header, rows = bd_table(result)
     if rows:

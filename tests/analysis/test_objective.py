@@ -102,6 +102,20 @@ def test_the_curve_is_the_mean_over_sources_and_the_number_that_of_bd_rate() -> 
     assert comparison.rate.log_ratio == pytest.approx(bd_rate(*means["mid"], *means["new"]).log_ratio)
 
 
+def test_the_arithmetic_mean_of_rates() -> None:
+    """Of rates 1 and 3 times the target it is 2 times, of every resampling too; geometrically sqrt 3."""
+    table = table_of({"old": 1.0, "new": 1.0}, sources=2)
+    table.loc[table["codec"] == "new", "bpp"] *= table["source"].map({"s0": 1.0, "s1": 3.0})
+    for mean, factor in (("geometric", math.sqrt(3.0)), ("arithmetic", 2.0)):
+        result = analysed(table, anchor="old", rate_mean=mean).results[0]
+        points = {point.condition: point.bpp for point in result.points}
+        assert points["new@0.4"] == pytest.approx(0.4 * factor)
+        assert result.comparisons[0].rate.log_ratio == pytest.approx(math.log(factor))
+        drawn = result.grid.means(np.array([[2.0, 0.0], [0.0, 2.0], [1.0, 1.0]]))[0]
+        at = result.grid.conditions.index("new@0.4")
+        assert np.exp(drawn[:, at]) == pytest.approx([0.4, 1.2, 0.4 * factor])
+
+
 def test_intervals_come_from_the_sources() -> None:
     """As wide as t intervals of the sources' own ratios, which they are close to here; none for one
     source."""

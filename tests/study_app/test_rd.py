@@ -75,6 +75,13 @@ def test_anchor_metric_rate_and_folder_can_be_chosen(
     )  # fmt: skip
     assert float(row["other_rate_percent"]) == pytest.approx(100 / 3)
     assert float(row["bd_rate_percent"]) > 100 / 3 + 1
+    assert row["rate_mean"] == "geometric"
+    assert main(["rd", str(study_folder), *chosen, "--rate-mean", "arithmetic"]) == 0
+    assert ", arithmetic mean rates of the payload" in capsys.readouterr().out
+    assert {row["rate_mean"] for row in rows_of(out / "rd.csv")} == {"arithmetic"}
+    page = (out / "rd.html").read_text(encoding="utf-8")
+    assert "Rates are the arithmetic mean of bpp over" in page
+    assert "sources, arithmetic mean rates of the payload. No" in page
     assert not (study_folder / "rd").exists()
 
 
