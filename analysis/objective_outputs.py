@@ -103,6 +103,7 @@ def bd_rows(result: ObjectiveResult) -> list[dict[str, Any]]:
     other = "payload" if result.options.rate == "file" else "file"
     return [
         _bd_row(comparison, metric.metric.name, metric.metric.label, other)
+        | {"sources": max(point.sources for point in metric.points)}
         for codec in result.codecs
         for metric in result.results
         if (comparison := found.get((codec, metric.metric.name))) is not None
@@ -199,6 +200,8 @@ def bd_table(result: ObjectiveResult) -> tuple[list[str], list[list[str]]]:
         header.append(f"rates of the {rows[0]['other_rate']}")
     table = []
     for row in rows:
+        fewer = row["sources_compared"] < row["sources"]
+        of = f" on {row['sources_compared']} of {row['sources']}" if fewer else ""
         mark = f" ({ONE_QUALITY})" if row["status"] == "one_quality" else ""
         if row["bd_rate_percent"] is None:
             cells = ["none", str(row["bound"]), ""]
@@ -213,7 +216,7 @@ def bd_table(result: ObjectiveResult) -> tuple[list[str], list[list[str]]]:
             "none"
             if row["source_mean_percent"] is None
             else f"{row['source_mean_percent']:+.1f} % "
-            f"({row['source_least_percent']:+.1f} to {row['source_most_percent']:+.1f}){mark}"
+            f"({row['source_least_percent']:+.1f} to {row['source_most_percent']:+.1f}){of}{mark}"
         )
         if both:
             percent = row["other_rate_percent"]

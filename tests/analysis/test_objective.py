@@ -432,6 +432,16 @@ def test_every_output_marks_what_is_at_one_quality(tmp_path: Path) -> None:
     assert float(table[2]["at_quality"]) == pytest.approx(36 + 3.5 + 4 * math.log(0.2 * 1.6))
 
 
+def test_a_mean_over_fewer_sources_says_so() -> None:
+    """The point lies beyond the curve on one source alone, and no ratio is made up there."""
+    table = table_of({"old": 1.0, "point": 1.6}, sources=5)
+    table = table[(table["codec"] != "point") | (table["target_bpp"] == 0.2)]
+    table.loc[(table["codec"] == "point") & (table["source"] == "s1"), "metric_psnr"] += 5.0
+    result = analysed(table, anchor="old", metrics=("psnr",))
+    assert result.results[0].comparisons[0].source_ratios == pytest.approx([-math.log(1.6)] * 4)
+    assert bd_table(result)[1][0][5] == "-37.5 % (-37.5 to -37.5) on 4 of 5 (at one quality)"
+
+
 def test_numbers_at_one_quality_are_in_no_order() -> None:
     table = table_of({"old": 1.0, "a": 1.2, "b": 1.5})
     table["metric_psnr"] += table["codec"].map({"old": 0.0, "a": 1.5, "b": -1.5})
