@@ -7,6 +7,11 @@ import math
 from analysis.bdrate import FLAGGED_UNDER, BDRate
 from analysis.curves import Curve
 
+#: Rates in bpp outside of these are no advice: following a curve that hardly rises leads anywhere.
+SENSIBLE = (0.001, 24.0)
+#: ln of a rate beyond which a float has no room.
+_MOST = 700.0
+
 
 def rates_to_add(better: Curve, worse: Curve) -> tuple[float, float] | None:
     """The rate (bpp) to add below `better`'s lowest, and the one above `worse`'s highest: either makes the
@@ -22,7 +27,7 @@ def rates_to_add(better: Curve, worse: Curve) -> tuple[float, float] | None:
     up = _extension(worse, better, shared)
     return (
         math.exp(float(better.log_rate[0]) - _slope(better) * down),
-        math.exp(float(worse.log_rate[-1]) + _slope(worse) * up),
+        math.exp(min(_MOST, float(worse.log_rate[-1]) + _slope(worse) * up)),
     )
 
 
@@ -40,8 +45,8 @@ def _extension(extended: Curve, other: Curve, shared: float) -> float:
 
 
 def ladder_advice(anchor: str, test: str, curves: tuple[Curve, Curve], rate: BDRate) -> str | None:
-    """One sentence with the rates to add to each of two codecs, None where they share enough or no curve is
-    there to follow."""
+    """One sentence with the rates to add to each of two codecs, None where they share enough, no curve is
+    there to follow, or neither rate is `SENSIBLE`; of the two, one that is not is left out."""
     if rate.status not in ("flagged", "refused", "no_overlap"):
         return None
     first, second = curves
@@ -49,7 +54,12 @@ def ladder_advice(anchor: str, test: str, curves: tuple[Curve, Curve], rate: BDR
     found = rates_to_add(*((first, second) if names[0] == anchor else (second, first)))
     if found is None:
         return None
-    return (
-        f"Add a rate of about {found[0]:.2g} bpp to {names[0]}, or of about {found[1]:.2g} bpp to "
-        f"{names[1]}: with either they would share half."
-    )
+    rates = [
+        f"of about {bpp:.2g} bpp to {name}"
+        for bpp, name in zip(found, names, strict=True)
+        if SENSIBLE[0] <= bpp <= SENSIBLE[1]
+    ]
+    if not rates:
+        return None
+    either = "either" if len(rates) > 1 else "it"
+    return f"Add a rate {', or '.join(rates)}: with {either} they would share half."

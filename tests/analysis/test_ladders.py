@@ -55,6 +55,20 @@ def test_the_sentence_names_the_codecs_whichever_is_the_anchor() -> None:
     assert rates_to_add(point, old) is None
 
 
+@pytest.mark.parametrize("rise", [3.0, 0.1])
+def test_a_curve_that_hardly_rises_leads_to_no_rate(rise: float) -> None:
+    """Followed by its slope it would need 1e89 bpp, or more than a float holds; two such have no advice."""
+    log_rate = np.log([0.1, 0.8])
+    flat, new, higher = (
+        Curve(np.array([start, start + by]), log_rate)
+        for start, by in ((1400.0, rise), (1600.0, 200.0), (1600.0, rise))
+    )
+    said = ladder_advice("flat", "new", (flat, new), compare_curves(flat, new))
+    assert said == "Add a rate of about 0.013 bpp to new: with it they would share half."
+    assert ladder_advice("new", "flat", (new, flat), compare_curves(new, flat)) == said
+    assert ladder_advice("flat", "higher", (flat, higher), compare_curves(flat, higher)) is None
+
+
 def test_the_report_of_a_short_ladder_says_what_to_add() -> None:
     """Savings of 3 on a span of 5: flagged, and the rates stand in the warning of that pair alone."""
     study = simulate_study(
