@@ -216,7 +216,7 @@ def bd_table(result: ObjectiveResult) -> tuple[list[str], list[list[str]]]:
             "none"
             if row["source_mean_percent"] is None
             else f"{row['source_mean_percent']:+.1f} % "
-            f"({row['source_least_percent']:+.1f} to {row['source_most_percent']:+.1f}){of}{mark}"
+            f"({row['source_least_percent']:+.1f} to {row['source_most_percent']:+.1f}){of}"
         )
         if both:
             percent = row["other_rate_percent"]
