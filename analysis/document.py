@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import metadata
 from typing import Any
 
 from analysis.bdrate import BDRate
-from analysis.bootstrap import FEW_CLUSTERS
+from analysis.bootstrap import FEW_CLUSTERS, Interval
 from analysis.elo import ELO_ORIGIN, elo
 from analysis.errors import counted
 from analysis.remarks import remarks, too_few
@@ -19,6 +20,8 @@ from analysis.timings import StudyTimings
 FORMAT = 1
 #: Bounds closer to equal rates than this many per cent are said in words alone.
 _PARITY = 1.0
+#: A limit beyond e to this is open, and has no number: of two clusters at a confidence of 99.9 %, t is 637.
+_MOST = 700.0
 #: What is written wherever a number would otherwise be taken for a BD-rate.
 ONE_QUALITY = "at one quality"
 _PACKAGES = ("matchrate", "numpy", "scipy", "pandas", "choix", "matplotlib")
@@ -139,7 +142,7 @@ def _factor(log_ratio: float) -> float | None:
 
 
 def _bd_rate(comparison: CodecComparison, shift: float) -> dict[str, Any]:
-    rate, interval = comparison.rate, comparison.interval
+    rate, interval = comparison.rate, _limited(comparison.interval)
     one = rate.status == "one_quality"
     value = rate.log_ratio
     # A single point has no range of Elo, and so no share of one: replicates would give zeros.
@@ -178,6 +181,12 @@ def _bd_rate(comparison: CodecComparison, shift: float) -> dict[str, Any]:
         if comparison.other_basis is None
         else _percent(comparison.other_basis.log_ratio),
     }
+
+
+def _limited(interval: Interval) -> Interval:
+    low = -math.inf if interval.low < -_MOST else interval.low
+    high = math.inf if interval.high > _MOST else interval.high
+    return replace(interval, low=low, high=high)
 
 
 def bound_text(rate: BDRate, share: float | None = None) -> str | None:

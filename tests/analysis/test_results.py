@@ -109,3 +109,20 @@ def test_replicates_that_are_separated_use_the_prior_and_are_counted() -> None:
     assert result.scores.prior is None
     assert sum(kind.prior_used for kind in result.resampled.resampled.values()) > 0
     assert all(np.isfinite(kind.elo).all() for kind in result.resampled.resampled.values())
+
+
+def test_a_limit_beyond_every_number_is_open() -> None:
+    """Two raters on two sources at a confidence of 99.999 %: t is 63,662, and a ratio of e^10000 is none."""
+    study = simulate_study(
+        0, savings={"a": 1.0, "b": 1.5}, ladder=(0.1, 0.2, 0.4), sources=2, raters=2, judgments=60
+    )
+    tables = tables_from_frames(study.judgments, study.stimuli)
+    document = results_document(
+        analyse_study(tables, Options(anchor="a", replicates=100, confidence=0.99999))
+    )
+    row = document["bd_rates"][0]
+    assert row["bd_rate_percent"] is not None
+    assert (row["low_is_open"], row["high_is_open"]) == (True, True)
+    assert [row[name] for name in ("bd_rate_low", "bd_rate_high", "savings_low", "savings_high")] == [
+        None
+    ] * 4
