@@ -12,6 +12,7 @@ from analysis.contract import METRIC_PREFIX
 from analysis.curves import Curve, Floats, Knots, knots
 from analysis.errors import NothingToAnalyseError, listed
 from analysis.objective_metrics import ObjectiveMetric
+from analysis.rate_points import rate_points
 from analysis.rates import RateBasis, RateMean
 
 
@@ -96,8 +97,6 @@ def metric_grid(
     by_condition = used.drop_duplicates("condition")
     conditions = tuple(by_condition["condition"])
     codecs = tuple(by_condition["codec"])
-    label = next((name for name in ("rate_point", "target_bpp") if name in used.columns), "condition")
-    points = by_condition[label].where(by_condition[label].notna(), by_condition["condition"]).tolist()
     sources = tuple(sorted(set(used["source"])))
     log_bpp, quality = (np.full((len(conditions), len(sources)), np.nan) for _ in range(2))
     at = (
@@ -106,6 +105,14 @@ def metric_grid(
     )
     log_bpp[at] = np.log(rate.to_numpy(dtype=float))
     quality[at] = metric.on_curve(values[np.isfinite(values) & (rates > 0)])
+    if "rate_point" in used.columns or "target_bpp" not in used.columns:
+        label = by_condition["rate_point" if "rate_point" in used.columns else "condition"]
+        points = label.where(label.notna(), by_condition["condition"]).tolist()
+    else:
+        # Each source may have a target of its own, so one row says nothing of a condition.
+        targets = np.full_like(quality, np.nan)
+        targets[at] = used["target_bpp"].to_numpy(dtype=float)
+        points = list(rate_points(conditions, codecs, targets))
     made = np.isfinite(quality)
     everywhere = np.array([made[[c == codec for c in codecs]].any(axis=0) for codec in set(codecs)]).all(
         axis=0

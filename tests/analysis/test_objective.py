@@ -208,6 +208,18 @@ def test_conditions_belong_together_by_their_rate_point() -> None:
     assert counts["new@0.8"] == 5
 
 
+def test_without_rate_points_the_targets_of_all_sources_join_conditions() -> None:
+    """An export has targets alone: the first row of a condition is of whichever source the codec has."""
+    table = table_of()
+    factor = 1.0 + 0.1 * table["source"].str[1:].astype(int)
+    table["target_bpp"] *= factor
+    table["bpp"] = table["target_bpp"]
+    first = table["source"].iloc[0]
+    table = table[~((table["source"] == first) & (table["condition"] == "mid@0.4"))]
+    points = {point.condition: point.sources for point in analysed(table).results[0].points}
+    assert (points["new@0.4"], points["mid@0.4"], points["new@0.8"]) == (4, 4, 5)
+
+
 @pytest.mark.parametrize(
     ("table", "options", "said"),
     [
