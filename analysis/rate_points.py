@@ -55,13 +55,15 @@ def rate_points(
             points.append(point)
         point.members.append(i)
         point.targets = np.where(np.isfinite(point.targets), point.targets, targets[i])
-    for point, label in zip(points, _labels(points), strict=True):
+    grouped = {i for point in points for i in point.members}
+    alone = [name for i, name in enumerate(conditions) if i not in grouped]
+    for point, label in zip(points, _labels(points, alone), strict=True):
         for i in point.members:
             labels[i] = label
     return tuple(labels)
 
 
-def _labels(points: Sequence[_Point]) -> list[str]:
+def _labels(points: Sequence[_Point], alone: Sequence[str]) -> list[str]:
     labels: list[str] = []
     for point in points:
         common = common_target(point.targets)
@@ -69,7 +71,7 @@ def _labels(points: Sequence[_Point]) -> list[str]:
         # Two points of one label would be one to every reader.
         taken = label
         number = 2
-        while taken in labels:
+        while taken in labels or taken in alone:
             taken, number = f"{label} ({number})", number + 1
         labels.append(taken)
     return labels

@@ -171,3 +171,9 @@ def test_targets_join_conditions_whatever_their_names() -> None:
     targets = np.array([[0.25, 0.25], [0.5, 0.5], [0.25, 0.25]])
     labels = rate_points(("a q30", "a q60", "b qp 37"), ("a", "a", "b"), targets)
     assert labels == ("0.25 bpp", "0.5 bpp", "0.25 bpp")
+
+
+def test_a_condition_without_a_target_keeps_its_name_to_itself() -> None:
+    """Called as a rate point would be, it would leave sources out there."""
+    labels = rate_points(("0.25 bpp", "a@0.25"), ("given", "a"), np.array([[np.nan], [0.25]]))
+    assert labels == ("0.25 bpp", "0.25 bpp (2)")
